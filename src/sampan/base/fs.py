@@ -1,0 +1,106 @@
+"""Files written whole or not at all, locks between processes, fast copies.
+
+Nothing here knows what the files mean. The rule of the house for state on disk: write to a
+temporary name beside the target, make it durable, rename. A killed process leaves the old
+file and at most a `.tmp-…` that the next clean-up removes.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import IO
+
+TEMPORARY_PREFIX = ".tmp-"
+_COPY_CHUNK = 1 << 20
+
+
+@contextmanager
+def atomic_file(path: Path, *, mode: int = 0o644, durable: bool = True) -> Iterator[IO[bytes]]:
+    """A binary file that appears at `path` only if the block ends well.
+
+    The target is replaced whole; when the block raises, nothing is left behind. `durable`
+    asks the disk to have the bytes before the name changes: leave it on for state, turn it
+    off for large outputs that can be made again.
+
+    Raises:
+        OSError: the folder is not writable, the disk is full, …
+    """
+    temporary = path.with_name(f"{TEMPORARY_PREFIX}{secrets.token_hex(6)}")
+    descriptor = os.open(temporary, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
+    try:
+        with os.fdopen(descriptor, "w+b") as stream:
+            yield stream
+            stream.flush()
+            if durable:
+                os.fsync(stream.fileno())
+        temporary.replace(path)
+    except BaseException:
+        with suppress(FileNotFoundError):
+            temporary.unlink()
+        raise
+    if durable:
+        sync_folder(path.parent)
+
+
+def write_atomically(path: Path, data: bytes, *, mode: int = 0o644, durable: bool = True) -> None:
+    """Write `data` to `path` so that a reader sees the old file or the new one, whole."""
+    with atomic_file(path, mode=mode, durable=durable) as stream:
+        stream.write(data)
+
+
+def sync_folder(folder: Path) -> None:
+    """Make the names in `folder` durable (fsync of the directory)."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+@contextmanager
+def locked(path: Path, *, shared: bool = False) -> Iterator[None]:
+    """Hold an advisory lock (flock) on `path`, waiting for whoever has it.
+
+    The lock file is created if missing and stays; the kernel drops the lock when the process
+    ends, however it ends.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH if shared else fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def copy_range(source: int, target: int, length: int, *, offset: int = 0) -> None:
+    """Copy `length` bytes at `offset` of descriptor `source` to the position of `target`.
+
+    Uses the kernel's copy (which shares blocks where the filesystem can), else plain reads.
+
+    Raises:
+        EOFError: `source` ends before `length` bytes.
+    """
+    remaining = length
+    while remaining:
+        try:
+            copied = os.copy_file_range(source, target, remaining, offset)
+        except OSError:
+            copied = _copy_plainly(source, target, min(remaining, _COPY_CHUNK), offset)
+        if copied == 0:
+            raise EOFError(f"{remaining} bytes short")
+        remaining -= copied
+        offset += copied
+
+
+def _copy_plainly(source: int, target: int, length: int, offset: int) -> int:
+    data = os.pread(source, length, offset)
+    view = memoryview(data)
+    while view:
+        view = view[os.write(target, view) :]
+    return len(data)
