@@ -21,6 +21,8 @@ from sampan.base import log
 from sampan.errors import SampanError, ToolMissingError
 
 _log = log.get(__name__)
+
+Child = subprocess.Popen[bytes]  # what `start` gives; named here so that others need no subprocess
 _TAIL_LINES = 15
 
 # program → the Debian package that has it, and the Homebrew one

@@ -1,0 +1,33 @@
+"""The machine kit: virtual machines as values, and as objects that live and end.
+
+Knows nothing of images, documents or registries: it is given a kernel and an initrd. It does
+not know Sampan's network either: for now a machine has QEMU's user networking, and
+`sampan.desktop.session` is the place that joins kits.
+
+    from sampan import machine
+
+    spec = machine.MachineSpec(kernel=Path("web-kernel"), initrd=Path("web-initrd.img"))
+    with machine.launch(spec) as vm:
+        vm.console.expect("login:", timeout_s=60)
+        vm.power_off()
+
+`machine.VM.launch` is the same for asyncio.
+"""
+
+from sampan.machine.blocking import Machine, launch
+from sampan.machine.forward import Forward
+from sampan.machine.lifecycle import VM, LaunchOptions
+from sampan.machine.model import Accelerator, Arch, End, Ending, MachineSpec
+
+__all__ = [
+    "VM",
+    "Accelerator",
+    "Arch",
+    "End",
+    "Ending",
+    "Forward",
+    "LaunchOptions",
+    "Machine",
+    "MachineSpec",
+    "launch",
+]

@@ -1,0 +1,144 @@
+"""Which accelerator works here, found out by running a guest of a few instructions.
+
+That `/dev/kvm` exists says nothing: it may be unreadable, or be there while the processor it
+promises is not. The probe is a 64 KiB firmware whose first instructions make the machine end
+in a way that nothing else does; if that happens in time, a virtual processor has run.
+The answer is kept in the runtime folder until the host boots again.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+import sys
+from pathlib import Path
+
+import msgspec
+
+from sampan.base import fs, log, proc
+from sampan.errors import SampanError, ToolMissingError
+from sampan.machine import state
+from sampan.machine.drivers import qemu_argv
+from sampan.machine.error import MachineError
+from sampan.machine.model import Accelerator, Arch
+
+_log = log.get(__name__)
+
+PROBE_DEADLINE_S = 10.0
+_FIRMWARE_BYTES = 64 << 10
+
+# At the reset vector, 16 bytes below 4 GiB:  mov dx, 0xf4; mov al, 0x2a; out dx, al; hlt
+_X86_PROBE = bytes.fromhex("baf400 b02a ee f4")
+_X86_STATUS = (0x2A << 1) | 1  # how isa-debug-exit makes QEMU end
+# At address 0:  mov w0, #8; movk w0, #0x8400, lsl #16 (PSCI SYSTEM_OFF); hvc #0; b .
+_ARM_PROBE = bytes.fromhex("00018052 0080b072 020000d4 00000014")
+
+
+class Verdict(msgspec.Struct, frozen=True):
+    """The accelerator to use, and why not a faster one (empty if it is the fastest)."""
+
+    accel: Accelerator
+    why: str = ""
+
+
+class _Remembered(msgspec.Struct, frozen=True):
+    """A verdict with what it depends on."""
+
+    key: tuple[str, ...]
+    verdict: Verdict
+
+
+def host_arch() -> Arch | None:
+    """The architecture of this computer, or None if machines have no such one."""
+    names = {"x86_64": Arch.AMD64, "amd64": Arch.AMD64, "aarch64": Arch.ARM64, "arm64": Arch.ARM64}
+    return names.get(platform.machine().lower())
+
+
+def choose(arch: Arch, root: Path) -> Verdict:
+    """The fastest accelerator that runs a guest of `arch` here; remembered below `root`.
+
+    Raises:
+        ToolMissingError: QEMU for `arch` is not installed.
+    """
+    program = proc.find_tool(qemu_argv.program(arch))
+    native = Accelerator.HVF if sys.platform == "darwin" else Accelerator.KVM
+    if arch is not host_arch():
+        return Verdict(Accelerator.TCG, f"{arch} is not the architecture of this computer")
+    memory = root / f"accel-{arch}.json"
+    key = (state.boot_id(), str(program), str(program.stat().st_mtime_ns), str(_may_use_kvm()))
+    if (remembered := _recall(memory)) is not None and remembered.key == key:
+        return remembered.verdict
+    why = probe(arch, native, root)
+    verdict = Verdict(native) if why is None else Verdict(Accelerator.TCG, why)
+    _log.info("accelerator %s %s", verdict.accel, verdict.why)
+    fs.write_atomically(memory, msgspec.json.encode(_Remembered(key, verdict)), durable=False)
+    return verdict
+
+
+def require(arch: Arch, wanted: Accelerator, root: Path) -> Verdict:
+    """`wanted`, if a guest runs on it.
+
+    Raises:
+        MachineError: none does; the message says what QEMU said.
+        ToolMissingError: QEMU for `arch` is not installed.
+    """
+    if wanted is Accelerator.TCG:
+        return Verdict(wanted)
+    verdict = choose(arch, root)
+    if verdict.accel is not wanted:
+        raise MachineError(
+            f"{wanted} does not run {arch} machines here: {verdict.why or 'not this system'}",
+            hint=f"leave --accel away: {verdict.accel} works",
+        )
+    return verdict
+
+
+def probe(arch: Arch, accel: Accelerator, folder: Path) -> str | None:
+    """Run a guest of a few instructions; None if it ran, else why not."""
+    firmware = folder / f".probe-{os.getpid()}.bin"
+    firmware.write_bytes(_firmware(arch))
+    argv = [*_probe_argv(arch, accel), "-bios", str(firmware)]
+    try:
+        done = proc.run(argv, check=False, timeout_s=PROBE_DEADLINE_S)
+    except TimeoutError:
+        return f"no instruction was executed within {PROBE_DEADLINE_S:g} s"
+    except ToolMissingError:
+        raise
+    except (OSError, SampanError) as error:
+        return str(error)
+    finally:
+        firmware.unlink(missing_ok=True)
+    if done.status == (_X86_STATUS if arch is Arch.AMD64 else 0):
+        return None
+    said = done.stderr.decode(errors="replace").strip().splitlines()
+    return said[-1] if said else f"QEMU {proc.explain_status(done.status)}"
+
+
+def _probe_argv(arch: Arch, accel: Accelerator) -> tuple[str, ...]:
+    machine = "pc" if arch is Arch.AMD64 else "virt"
+    if arch is Arch.ARM64 and accel is Accelerator.KVM:
+        machine += ",gic-version=host"
+    debug = ("-device", "isa-debug-exit,iobase=0xf4,iosize=1") if arch is Arch.AMD64 else ()
+    cpu = "max" if accel is Accelerator.TCG else "host"
+    return (
+        qemu_argv.program(arch), "-nodefaults", "-no-user-config", "-display", "none",
+        "-machine", machine, "-accel", accel.value, "-cpu", cpu, "-m", "16M", *debug,
+    )  # fmt: skip
+
+
+def _firmware(arch: Arch) -> bytes:
+    if arch is Arch.ARM64:
+        return _ARM_PROBE.ljust(_FIRMWARE_BYTES, b"\0")
+    return bytes(_FIRMWARE_BYTES - 16) + _X86_PROBE.ljust(16, b"\xf4")
+
+
+def _may_use_kvm() -> bool:
+    """Part of the memory's key: being added to group kvm changes the answer without a reboot."""
+    return os.access("/dev/kvm", os.R_OK | os.W_OK)
+
+
+def _recall(path: Path) -> _Remembered | None:
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=_Remembered)
+    except (OSError, msgspec.MsgspecError):
+        return None  # not there yet, or of an older version: probe again

@@ -1,0 +1,149 @@
+"""The machine kit without asyncio: the same names, each call waits for its answer.
+
+One thread runs the event loop of one machine; these objects hand it coroutines.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import threading
+from collections.abc import Callable, Coroutine, Iterator, Mapping
+from concurrent.futures import Future
+from contextlib import contextmanager
+from typing import Any, TypeVar
+
+from sampan.machine import accel, qmp
+from sampan.machine.console import Match
+from sampan.machine.forward import Forward
+from sampan.machine.lifecycle import POWER_OFF_DEADLINE_S, VM, LaunchOptions
+from sampan.machine.model import End, MachineSpec
+
+T = TypeVar("T")
+
+
+class _Loop:
+    """Runs coroutines and callables on the machine's own loop."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+
+    def run(self, work: Coroutine[Any, Any, T]) -> T:
+        return asyncio.run_coroutine_threadsafe(work, self._loop).result()
+
+    def call(self, function: Callable[[], T]) -> T:
+        async def called() -> T:
+            return function()
+
+        return self.run(called())
+
+
+class BlockingConsole:
+    """See `sampan.machine.console.Console`."""
+
+    def __init__(self, vm: VM, loop: _Loop) -> None:
+        self._console = vm.console
+        self._loop = loop
+
+    def expect(self, wanted: str | re.Pattern[str], *, timeout_s: float) -> Match:
+        """See `Console.expect`."""
+        return self._loop.run(self._console.expect(wanted, timeout_s=timeout_s))
+
+    def send(self, text: str | bytes) -> None:
+        """See `Console.send`."""
+        self._loop.call(lambda: self._console.send(text))
+
+    def send_line(self, text: str) -> None:
+        """See `Console.send_line`."""
+        self._loop.call(lambda: self._console.send_line(text))
+
+    @property
+    def transcript(self) -> str:
+        """What the console has shown so far, as plain text."""
+        return str(self._console.transcript)
+
+
+class Machine:
+    """A running machine; see `sampan.machine.lifecycle.VM`."""
+
+    def __init__(self, vm: VM, loop: _Loop) -> None:
+        self._vm = vm
+        self._loop = loop
+        self.console = BlockingConsole(vm, loop)
+
+    @property
+    def spec(self) -> MachineSpec:
+        """What this machine is."""
+        return self._vm.spec
+
+    @property
+    def verdict(self) -> accel.Verdict:
+        """Its accelerator, and why that one."""
+        return self._vm.verdict
+
+    @property
+    def forwards(self) -> tuple[Forward, ...]:
+        """Its published ports, with their real host ports, in the order of the spec."""
+        return self._vm.forwards
+
+    @property
+    def pid(self) -> int:
+        """The hypervisor's process."""
+        return self._vm.pid
+
+    def execute(self, command: str, arguments: Mapping[str, qmp.Json] | None = None) -> qmp.Json:
+        """See `VM.execute`."""
+        return self._loop.run(self._vm.execute(command, arguments))
+
+    def press_power_button(self) -> None:
+        """See `VM.press_power_button`."""
+        self._loop.run(self._vm.press_power_button())
+
+    def power_off(self, *, deadline_s: float = POWER_OFF_DEADLINE_S) -> End:
+        """See `VM.power_off`."""
+        return self._loop.run(self._vm.power_off(deadline_s=deadline_s))
+
+    def kill(self) -> End:
+        """See `VM.kill`."""
+        return self._loop.run(self._vm.kill())
+
+    def wait(self, *, timeout_s: float | None = None) -> End:
+        """See `VM.wait`."""
+        return self._loop.run(self._vm.wait(timeout_s=timeout_s))
+
+
+@contextmanager
+def launch(spec: MachineSpec, options: LaunchOptions | None = None) -> Iterator[Machine]:
+    """Boot a machine; it is ended (not powered off) when the block is left.
+
+    Raises:
+        SampanError: as `VM.launch`.
+    """
+    started: Future[Machine] = Future()
+    leave: Future[None] = Future()
+
+    async def live() -> None:
+        async with VM.launch(spec, options) as vm:
+            started.set_result(Machine(vm, _Loop(asyncio.get_running_loop())))
+            await asyncio.wrap_future(leave)
+
+    def run() -> None:
+        try:
+            asyncio.run(live())
+        except BaseException as error:  # noqa: BLE001  it is raised again in the caller's thread
+            if started.done():
+                ended.set_exception(error)
+            else:
+                started.set_exception(error)
+        else:
+            ended.set_result(None)
+
+    ended: Future[None] = Future()
+    thread = threading.Thread(target=run, name=f"machine {spec.name}")
+    thread.start()
+    try:
+        yield started.result()
+    finally:
+        leave.set_result(None)
+        thread.join()
+    ended.result()

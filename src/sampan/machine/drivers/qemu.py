@@ -1,0 +1,212 @@
+"""A QEMU process: started, asked to power off, ended, and its end explained.
+
+It is put in a session of its own, so that a Ctrl-C typed at the terminal reaches Sampan (or,
+on a raw terminal, the guest), never QEMU.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import shlex
+import socket
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from sampan.base import log, proc
+from sampan.machine import qmp, usernet
+from sampan.machine.console import Console
+from sampan.machine.control import Control
+from sampan.machine.drivers import qemu_argv
+from sampan.machine.error import MachineEndedError, MachineError, MachineTimeoutError
+from sampan.machine.forward import Forward
+from sampan.machine.model import Accelerator, End, Ending, MachineSpec
+from sampan.machine.state import Folder
+
+_log = log.get(__name__)
+_MESSAGE_BYTES = 4 << 10
+_ENDINGS = {  # the reason in the SHUTDOWN event → how the machine ended
+    "guest-shutdown": Ending.POWERED_OFF,
+    "guest-reset": Ending.REBOOTED,
+    "guest-panic": Ending.PANICKED,
+    "host-qmp-quit": Ending.FORCED,
+}
+
+
+class Qemu:
+    """One running QEMU; made by `start`."""
+
+    def __init__(self, process: proc.Child, argv: tuple[str, ...], folder: Folder) -> None:
+        loop = asyncio.get_running_loop()
+        self.pid = process.pid
+        self.argv = argv
+        self._process = process
+        self._folder = folder
+        self._exit = loop.run_in_executor(None, process.wait)
+        self._control: Control
+        self._console: Console
+        self._shutdown_reason = ""
+        self._forced = False
+        self._panic = ""
+        self._listeners: list[Callable[[qmp.Notice], None]] = []
+
+    @classmethod
+    async def start(
+        cls,
+        spec: MachineSpec,
+        *,
+        accel: Accelerator,
+        folder: Folder,
+        console: Console,
+        deadline_s: float,
+    ) -> Qemu:
+        """Start QEMU with the machine paused, console and control connected.
+
+        The caller ends it with `kill` whatever happens next.
+
+        Raises:
+            ToolMissingError: QEMU is not installed.
+            MachineError: it did not start; the message says what it said.
+        """
+        with (
+            _listener(folder.control_socket) as control,
+            _listener(folder.console_socket) as serial,
+        ):
+            wiring = qemu_argv.Wiring(control_fd=control.fileno(), console_fd=serial.fileno())
+            argv = qemu_argv.build(spec, accel=accel, wiring=wiring)
+            with folder.messages.open("wb") as messages:
+                process = proc.start(
+                    argv, stdout=messages, stderr=messages, new_session=True,
+                    pass_fds=(wiring.control_fd, wiring.console_fd),
+                )  # fmt: skip
+            qemu = cls(process, argv, folder)
+            try:
+                folder.record(process.pid)
+                await qemu._connect(console)
+            except BaseException:
+                await qemu.kill()
+                raise
+        try:
+            async with asyncio.timeout(deadline_s):
+                version = await qemu._control.ready()
+        except (TimeoutError, MachineEndedError) as error:
+            raise await qemu._not_started(deadline_s, error) from error
+        _log.info("QEMU %s runs as process %d with %s", version, process.pid, accel)
+        return qemu
+
+    def listen(self, listener: Callable[[qmp.Notice], None]) -> None:
+        """Call `listener` with each event of QEMU from now on."""
+        self._listeners.append(listener)
+
+    async def execute(
+        self, command: str, arguments: Mapping[str, qmp.Json] | None = None
+    ) -> qmp.Json:
+        """Run one QMP command; see `Control.execute`."""
+        return await self._control.execute(command, arguments)
+
+    async def run(self) -> None:
+        """Let the paused machine go."""
+        await self.execute("cont")
+
+    async def power_button(self) -> None:
+        """Press the ACPI power button: what happens then is up to the guest."""
+        await self.execute("system_powerdown")
+
+    async def forwards(self, wanted: tuple[Forward, ...]) -> tuple[Forward, ...]:
+        """The published ports with the host ports they really have.
+
+        Raises:
+            MachineError: one is not listening.
+        """
+        if not wanted:
+            return ()
+        report = await self.execute("human-monitor-command", {"command-line": "info usernet"})
+        try:
+            return usernet.resolve(wanted, usernet.listening(str(report)))
+        except LookupError as error:
+            raise MachineError(f"QEMU does not listen for the published port {error}") from error
+
+    def panicked(self, detail: str) -> None:
+        """Take note that the guest's kernel gave up, and end the machine."""
+        self._panic = detail
+        self._signal()
+
+    async def kill(self) -> End:
+        """End QEMU at once, as pulling the plug does; the guest cannot object."""
+        if not self._exit.done():
+            self._forced = True
+            self._signal()
+        return await self.wait()
+
+    async def wait(self) -> End:
+        """Wait until QEMU has ended, and say how. May be called any number of times."""
+        status = await asyncio.shield(self._exit)
+        if hasattr(self, "_console"):
+            await self._console.closed()  # its last words, and the control's, are in by then
+        return self._explain(status)
+
+    async def _connect(self, console: Console) -> None:
+        loop = asyncio.get_running_loop()
+        control, path = Control(self._noticed), str(self._folder.control_socket)
+        await loop.create_unix_connection(lambda: control, path)
+        self._control = control
+        await loop.create_unix_connection(lambda: console, str(self._folder.console_socket))
+        self._console = console
+
+    async def _not_started(self, deadline_s: float, error: Exception) -> MachineError:
+        if isinstance(error, TimeoutError):
+            await self.kill()
+            return MachineTimeoutError(f"QEMU was not ready within {deadline_s:g} s")
+        status = await asyncio.shield(self._exit)
+        said = self._messages() or f"QEMU {proc.explain_status(status)}"
+        return MachineError(
+            f"QEMU did not start: {said}", hint=f"it was started as: {shlex.join(self.argv)}"
+        )
+
+    def _noticed(self, notice: qmp.Notice) -> None:
+        if notice.name == "SHUTDOWN":
+            self._shutdown_reason = str(notice.data.get("reason", ""))
+        elif notice.name == "GUEST_PANICKED":
+            self._panic = self._panic or "the guest reported a panic of its kernel"
+        for listener in self._listeners:
+            listener(notice)
+
+    def _signal(self) -> None:
+        with suppress(ProcessLookupError):
+            self._process.kill()
+
+    def _explain(self, status: int) -> End:
+        if self._panic:
+            return End(ending=Ending.PANICKED, detail=self._panic)
+        if self._forced:
+            return End(ending=Ending.FORCED)
+        ending = _ENDINGS.get(self._shutdown_reason)
+        if ending is not None and status == 0:
+            return End(ending=ending)
+        how = f"QEMU {proc.explain_status(status)}"
+        if self._shutdown_reason == "host-signal":
+            how = "QEMU was told to end by a signal from outside"
+        said = self._messages()
+        return End(ending=Ending.DIED, detail=f"{how}: {said}" if said else how)
+
+    def _messages(self) -> str:
+        """The last of what QEMU printed."""
+        try:
+            with self._folder.messages.open("rb") as stream:
+                size = stream.seek(0, 2)
+                stream.seek(max(0, size - _MESSAGE_BYTES))
+                return stream.read().decode(errors="replace").strip()
+        except FileNotFoundError:
+            return ""  # the runtime folder is gone already: nothing to add
+
+
+@contextmanager
+def _listener(path: Path) -> Iterator[socket.socket]:
+    """A listening Unix socket; QEMU inherits it, and our end is closed after the block.
+
+    Connections made in between wait in its backlog, so neither side has to poll.
+    """
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as listener:
+        listener.bind(str(path))
+        listener.listen(4)
+        yield listener

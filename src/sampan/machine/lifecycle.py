@@ -1,0 +1,164 @@
+"""The life of a machine, for asyncio: launched, used, powered off or ended.
+
+A `VM` exists only inside `VM.launch`: however the block is left, the machine is gone
+afterwards and so is everything it kept on disk.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import msgspec
+
+from sampan.base import log
+from sampan.machine import accel, port, qmp, state
+from sampan.machine.console import Console
+from sampan.machine.drivers.qemu import Qemu
+from sampan.machine.error import MachineEndedError, MachineError, MachineTimeoutError
+from sampan.machine.forward import Forward
+from sampan.machine.model import End, MachineSpec
+from sampan.machine.panic import PanicWatch
+
+_log = log.get(__name__)
+
+POWER_OFF_DEADLINE_S = 30.0
+
+
+class LaunchOptions(msgspec.Struct, frozen=True, kw_only=True):
+    """How a machine is launched, as opposed to what it is.
+
+    `runtime_root` is where sockets live (None: `/tmp/sampan-UID`); `start_deadline_s` is for
+    the hypervisor to come up, not for the guest to boot.
+    """
+
+    runtime_root: Path | None = None
+    start_deadline_s: float = 30.0
+
+
+class VM:
+    """A running machine.
+
+    `verdict` tells which accelerator it has and why; `forwards` are its published ports with
+    their real host ports; `console` is its serial console.
+    """
+
+    def __init__(
+        self, spec: MachineSpec, verdict: accel.Verdict, console: Console, hypervisor: Qemu,
+        forwards: tuple[Forward, ...],
+    ) -> None:  # fmt: skip
+        self.spec = spec
+        self.verdict = verdict
+        self.console = console
+        self.forwards = forwards
+        self._hypervisor = hypervisor
+
+    @classmethod
+    @asynccontextmanager
+    async def launch(
+        cls, spec: MachineSpec, options: LaunchOptions | None = None
+    ) -> AsyncIterator[VM]:
+        """Boot a machine; it is ended (not powered off) when the block is left.
+
+        Raises:
+            UsageError: the spec makes no sense.
+            ToolMissingError: the hypervisor is not installed.
+            PortError: a published port is taken.
+            MachineError: the machine did not start.
+        """
+        options = options or LaunchOptions()
+        spec.check()
+        _check_files(spec)
+        port.check(spec.publish)
+        root = state.runtime_root(options.runtime_root)
+        verdict = await asyncio.to_thread(_accelerator, spec, root)
+        with state.machine_folder(root) as folder:
+            console = Console()
+            hypervisor = await Qemu.start(
+                spec, accel=verdict.accel, folder=folder, console=console,
+                deadline_s=options.start_deadline_s,
+            )  # fmt: skip
+            watch = PanicWatch(hypervisor.panicked)
+            try:
+                console.attach(watch.console_said)
+                hypervisor.listen(watch.noticed)
+                forwards = await hypervisor.forwards(spec.publish)
+                await hypervisor.run()
+                yield cls(spec, verdict, console, hypervisor, forwards)
+            finally:
+                watch.close()
+                await hypervisor.kill()
+
+    @property
+    def pid(self) -> int:
+        """The hypervisor's process."""
+        return self._hypervisor.pid
+
+    @property
+    def argv(self) -> tuple[str, ...]:
+        """The hypervisor's command line."""
+        return self._hypervisor.argv
+
+    def listen(self, listener: Callable[[qmp.Notice], None]) -> None:
+        """Call `listener` with each event of the hypervisor from now on."""
+        self._hypervisor.listen(listener)
+
+    async def execute(
+        self, command: str, arguments: Mapping[str, qmp.Json] | None = None
+    ) -> qmp.Json:
+        """Run one command of the hypervisor's own control protocol (QMP).
+
+        Raises:
+            CommandError: it refused.
+            MachineEndedError: the machine has ended.
+        """
+        return await self._hypervisor.execute(command, arguments)
+
+    async def press_power_button(self) -> None:
+        """Press the ACPI power button and return at once.
+
+        Raises:
+            MachineEndedError: the machine has ended.
+        """
+        await self._hypervisor.power_button()
+
+    async def power_off(self, *, deadline_s: float = POWER_OFF_DEADLINE_S) -> End:
+        """Press the power button and wait; a guest that does not obey in time is ended."""
+        try:
+            await self.press_power_button()
+            return await self.wait(timeout_s=deadline_s)
+        except MachineEndedError:
+            return await self.wait()
+        except MachineTimeoutError:
+            _log.warning("the guest did not power off within %g s: ending it", deadline_s)
+            return await self.kill()
+
+    async def kill(self) -> End:
+        """End the machine at once, as pulling the plug does."""
+        return await self._hypervisor.kill()
+
+    async def wait(self, *, timeout_s: float | None = None) -> End:
+        """Wait until the machine has ended, and say how.
+
+        Raises:
+            MachineTimeoutError: it still runs after `timeout_s`.
+        """
+        try:
+            async with asyncio.timeout(timeout_s):
+                return await self._hypervisor.wait()
+        except TimeoutError:
+            raise MachineTimeoutError(f"the machine still runs after {timeout_s:g} s") from None
+
+
+def _accelerator(spec: MachineSpec, root: Path) -> accel.Verdict:
+    if spec.accel is None:
+        return accel.choose(spec.arch, root)
+    return accel.require(spec.arch, spec.accel, root)
+
+
+def _check_files(spec: MachineSpec) -> None:
+    for path in (spec.kernel, spec.initrd):
+        if path is not None and not path.is_file():
+            raise MachineError(f"{path}: no such file")

@@ -1,0 +1,107 @@
+"""What a machine is, before it exists, and how it ended: frozen values, no behaviour.
+
+Pure: no I/O and no clock. Only kernel+initrd boots today; the other ways to boot (firmware
+with a disk or an ISO) will be further optional fields beside `kernel`, as disks, shares and
+links will be further tuples beside `publish`.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+
+import msgspec
+
+from sampan.errors import UsageError
+from sampan.machine.forward import Forward
+
+MIN_MEM_MIB = 32
+MAX_CPUS = 255  # what pc and virt machines take without further options
+
+
+class Arch(StrEnum):
+    """The processor of a machine, named as in image platforms."""
+
+    AMD64 = "amd64"
+    ARM64 = "arm64"
+
+    @classmethod
+    def parse(cls, text: str) -> Arch:
+        """The architecture that `text` (`amd64`, `x86_64`, `arm64`, `aarch64`) names.
+
+        Raises:
+            UsageError: it is none of those.
+        """
+        name = {"x86_64": "amd64", "aarch64": "arm64"}.get(text.lower(), text.lower())
+        try:
+            return cls(name)
+        except ValueError:
+            raise UsageError(
+                f"cannot run machines of architecture {text!r}",
+                hint=f"say one of: {', '.join(cls)}",
+            ) from None
+
+
+class Accelerator(StrEnum):
+    """Who executes the guest's instructions: the processor (KVM, HVF) or QEMU itself (TCG)."""
+
+    KVM = "kvm"
+    HVF = "hvf"
+    TCG = "tcg"
+
+
+class MachineSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A machine that boots a Linux kernel directly.
+
+    `accel` None lets the driver choose one that works here. `mac` empty gives an address
+    derived from the machine's name. A guest that reboots starts again when `reboots`, else
+    its machine ends.
+    """
+
+    kernel: Path
+    initrd: Path | None = None
+    cmdline: str = ""
+    cpus: int = 1
+    mem_mib: int = 1024
+    arch: Arch = Arch.AMD64
+    accel: Accelerator | None = None
+    publish: tuple[Forward, ...] = ()
+    name: str = "sampan"
+    mac: str = ""
+    reboots: bool = True
+
+    def check(self) -> None:
+        """Refuse what no driver could run.
+
+        Raises:
+            UsageError: a number is out of its range.
+        """
+        if not 1 <= self.cpus <= MAX_CPUS:
+            raise UsageError(f"a machine cannot have {self.cpus} cpus (1 to {MAX_CPUS})")
+        if self.mem_mib < MIN_MEM_MIB:
+            raise UsageError(
+                f"{self.mem_mib} MiB of memory is too little for any Linux kernel",
+                hint=f"say at least {MIN_MEM_MIB} MiB",
+            )
+
+
+class Ending(StrEnum):
+    """The ways a machine ends."""
+
+    POWERED_OFF = "powered-off"  # the guest switched itself off
+    REBOOTED = "rebooted"  # the guest rebooted, and its spec says that ends it
+    PANICKED = "panicked"  # the guest's kernel gave up
+    FORCED = "forced"  # we pulled the plug, as asked
+    DIED = "died"  # the hypervisor ended in a way nobody asked for
+
+
+class End(msgspec.Struct, frozen=True, kw_only=True):
+    """How a machine ended; `detail` says more in one or more lines, or is empty."""
+
+    ending: Ending
+    detail: str = ""
+
+    @property
+    def clean(self) -> bool:
+        """Whether the guest came to its end by itself and in order."""
+        return self.ending in (Ending.POWERED_OFF, Ending.REBOOTED)

@@ -1,0 +1,167 @@
+"""What a running machine keeps on disk: a short runtime folder, and who it belongs to.
+
+Each machine has a folder below the runtime root with its sockets (paths below 104 bytes, the
+smallest limit of the systems we run on), QEMU's own messages and the identity of its process.
+The owner holds a lock on the folder for as long as it lives, however it ends; whoever starts
+the next machine removes the folders nobody holds, and ends a hypervisor left behind in one.
+
+A process is never known by its bare pid, which may belong to somebody else by then, but by
+pid, start time and boot.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import secrets
+import shutil
+import signal
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+import msgspec
+
+from sampan.base import fs, log, proc
+from sampan.machine.error import MachineError
+
+_log = log.get(__name__)
+
+SOCKET_PATH_LIMIT = 104  # sizeof sun_path on macOS, with its final NUL; Linux has 108
+_LONGEST_NAME = "/12345678/console"
+_PROC = Path("/proc")
+
+
+class Identity(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A process that can be told from a later one with the same pid."""
+
+    pid: int
+    started: str
+    boot_id: str
+
+    @classmethod
+    def of(cls, pid: int) -> Identity | None:
+        """The identity of process `pid`, or None if there is no such process."""
+        started = _start_of(pid)
+        return cls(pid, started, boot_id()) if started else None
+
+    def alive(self) -> bool:
+        """Whether that very process still exists."""
+        return self.boot_id == boot_id() and _start_of(self.pid) == self.started
+
+
+class Folder:
+    """The runtime folder of one machine; made by `machine_folder`."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.control_socket = path / "qmp"
+        self.console_socket = path / "console"
+        self.messages = path / "qemu.log"
+        self._identity = path / "process.json"
+
+    def record(self, pid: int) -> None:
+        """Remember that process `pid` runs this machine."""
+        if identity := Identity.of(pid):
+            fs.write_atomically(self._identity, msgspec.json.encode(identity), durable=False)
+
+    def process(self) -> Identity | None:
+        """The process that was recorded, whether it lives or not."""
+        try:
+            return msgspec.json.decode(self._identity.read_bytes(), type=Identity)
+        except (OSError, msgspec.MsgspecError):
+            return None  # none was recorded: the owner died between two steps
+
+
+def boot_id() -> str:
+    """What tells this boot of the host from every other."""
+    path = _PROC / "sys/kernel/random/boot_id"
+    if path.exists():
+        return path.read_text().strip()
+    return proc.run(["sysctl", "-n", "kern.bootsessionuuid"]).stdout.decode().strip()
+
+
+def runtime_root(preferred: Path | None = None) -> Path:
+    """The folder for runtime folders, made if missing: `preferred` when sockets fit there.
+
+    Else (none preferred, or its name is too long) it is `/tmp/sampan-UID`, which has to be
+    ours alone: others can write to `/tmp`.
+
+    Raises:
+        MachineError: the folder cannot be made, or belongs to somebody else.
+    """
+    if (
+        preferred is not None
+        and len(os.fsencode(preferred)) + len(_LONGEST_NAME) < SOCKET_PATH_LIMIT
+    ):
+        root = preferred
+    else:
+        root = Path(f"/tmp/sampan-{os.getuid()}")  # short; checked just below
+    try:
+        root.mkdir(mode=0o700, parents=True, exist_ok=True)
+        found = root.lstat()
+    except OSError as error:
+        raise MachineError(f"cannot make the runtime folder {root}: {error.strerror}") from error
+    if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid() or found.st_mode & 0o022:
+        raise MachineError(
+            f"the runtime folder {root} is not a folder of ours alone",
+            hint="remove it, or name another one",
+        )
+    return root
+
+
+@contextmanager
+def machine_folder(root: Path) -> Iterator[Folder]:
+    """A new runtime folder, ours for the length of the block; what crashes left is removed."""
+    with fs.locked(root / "lock"):
+        sweep(root)
+        path = root / secrets.token_hex(4)
+        path.mkdir(mode=0o700)
+        owned = _lock_now(path)
+    try:
+        yield Folder(path)
+    finally:
+        shutil.rmtree(path, ignore_errors=True)
+        if owned is not None:
+            os.close(owned)
+
+
+def sweep(root: Path) -> None:
+    """Remove the folders whose owner is gone, ending the process left in each."""
+    for path in root.iterdir():
+        if not path.is_dir() or (lock := _lock_now(path)) is None:
+            continue
+        try:
+            identity = Folder(path).process()
+            if identity is not None and identity.alive():
+                _log.warning("ending machine process %d, left by a crash", identity.pid)
+                with suppress(ProcessLookupError):
+                    os.kill(identity.pid, signal.SIGKILL)
+            shutil.rmtree(path, ignore_errors=True)
+        finally:
+            os.close(lock)
+
+
+def _lock_now(folder: Path) -> int | None:
+    """A descriptor that holds the folder's lock, or None if somebody else does."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(descriptor)
+        return None
+    return descriptor
+
+
+def _start_of(pid: int) -> str:
+    """When process `pid` started, in a form to compare; empty if there is none."""
+    if not _PROC.joinpath("self").exists():
+        done = proc.run(["ps", "-o", "lstart=", "-p", str(pid)], check=False)
+        return done.stdout.decode().strip()
+    try:
+        line = (_PROC / str(pid) / "stat").read_text(errors="replace")
+    except OSError:
+        return ""
+    fields = line.rpartition(")")[2].split()  # proc(5): the name may hold anything
+    return "" if fields[0] in ("Z", "X") else fields[19]
