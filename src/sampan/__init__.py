@@ -4,11 +4,16 @@ Four kits that can be used alone or together, and one toolkit on top: see
 `docs/design/` for the layers and who may import whom.
 """
 
-from importlib.metadata import PackageNotFoundError, version
-
-try:
-    __version__ = version("sampan")
-except PackageNotFoundError:  # run from a source tree that is not installed
-    __version__ = "0+unknown"
-
 __all__ = ["__version__"]
+
+
+def __getattr__(name: str) -> str:
+    # reading package metadata costs as much as the rest of `sampan --help`: only when asked
+    if name != "__version__":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib.metadata import PackageNotFoundError, version
+
+    try:
+        return version("sampan")
+    except PackageNotFoundError:  # run from a source tree that is not installed
+        return "0+unknown"

@@ -1,0 +1,131 @@
+"""The entry: global flags, the lazy table of verbs, and how every error ends.
+
+Only this module turns an exception into text and an exit status (`sampan.errors.ExitCode`);
+everything below raises. With `--json` the same facts are objects on stderr.
+"""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import click
+
+from sampan.cli import argv as argv_
+from sampan.cli import settings as settings_
+from sampan.cli.verb import VERBS, Verb
+
+_EPILOG = """\b
+Examples:
+  sampan build web.yml
+  sampan run --publish 8080:80 web
+
+Flags may be written with one dash (-format tar); those above may also follow the verb.
+"""
+
+
+class VerbGroup(click.Group):
+    """The verbs of the table, each imported when it is used."""
+
+    _verbs = {verb.name: verb for verb in VERBS}  # noqa: RUF012
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """The names of all verbs, in the order of the table."""
+        return list(self._verbs)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """The command of a verb; importing it happens here."""
+        verb = self._verbs.get(cmd_name)
+        return None if verb is None else load(verb)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """The verbs by section, from the table: no verb is imported for it."""
+        for section in dict.fromkeys(verb.section for verb in VERBS):
+            with formatter.section(section):
+                formatter.write_dl(
+                    [(verb.name, verb.help) for verb in VERBS if verb.section == section]
+                )
+
+
+def load(verb: Verb) -> click.Command:
+    """Import the command of `verb`."""
+    module, _, attribute = verb.target.partition(":")
+    command = getattr(importlib.import_module(module), attribute)
+    assert isinstance(command, click.Command)
+    return command
+
+
+@click.group(
+    cls=VerbGroup, epilog=_EPILOG, context_settings={"help_option_names": ["-h", "--help"]}
+)
+@click.option(
+    "--cache",
+    type=click.Path(file_okay=False, path_type=Path),
+    envvar=["SAMPAN_CACHE", "LINUXKIT_CACHE"],
+    help="Folder of the image cache.  [env: SAMPAN_CACHE, LINUXKIT_CACHE; default: "
+    "~/.cache/sampan]",
+)
+@click.option(
+    "--cert-file",
+    "certificates",
+    multiple=True,
+    metavar="FILE",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="Further CA certificates for registries; repeat for more.",
+)
+@click.option(
+    "--mirror",
+    "mirrors",
+    multiple=True,
+    metavar="[REGISTRY=]URL",
+    help="Ask URL instead of REGISTRY (of all, without one); repeat.  [env: LINUXKIT_MIRROR]",
+)
+@click.option("-q", "--quiet", is_flag=True, help="Say nothing but errors and results.")
+@click.option(
+    "-v",
+    "--verbose",
+    type=click.IntRange(0, 3),
+    default=1,
+    metavar="N",
+    help="How much to log: 0 errors, 1 warnings, 2 what is done, 3 everything.  [default: 1]",
+)
+@click.option("--json", "json_", is_flag=True, help="Print results and errors as JSON.")
+@click.pass_context
+def sampan(
+    context: click.Context,
+    cache: Path | None,
+    certificates: tuple[Path, ...],
+    mirrors: tuple[str, ...],
+    quiet: bool,
+    verbose: int,
+    json_: bool,
+) -> None:
+    """Build small Linux systems out of containers, run them, and connect them."""
+    context.obj = settings_.Settings(
+        cache=cache or settings_.cache_folder(),
+        certificates=certificates,
+        mirrors=mirrors or settings_.mirrors_of_environment(),
+        quiet=quiet,
+        verbosity=0 if quiet else verbose,
+        json=json_,
+    )
+    if context.obj.verbosity > 1:
+        from sampan.base import log
+
+        log.to_stderr(context.obj.verbosity)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command line (default: that of this process) and return its exit status."""
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    try:
+        words = argv_.rewrite(sampan, words)
+        status = sampan.main(args=words, prog_name="sampan", standalone_mode=False)
+        sys.stdout.flush()
+    except BaseException as error:  # noqa: BLE001  the last stop: nothing may pass as a traceback
+        from sampan.cli import failure
+
+        return failure.report(error, json="--json" in words)
+    return status if isinstance(status, int) else 0

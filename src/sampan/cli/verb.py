@@ -1,0 +1,33 @@
+"""The table of verbs: what `sampan --help` lists, and where each one lives.
+
+A row costs nothing until its verb is used; this is what keeps `sampan --help` fast. Adding a
+verb is adding a row, and a module with a click command.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+
+class Verb(NamedTuple):
+    """One verb: `target` is `module:attribute` of its click command; `help` one line."""
+
+    name: str
+    target: str
+    section: str
+    help: str
+
+
+BUILD = "Build"
+RUN = "Run"
+HOST = "About this installation"
+
+VERBS = (
+    Verb("build", "sampan.cli.build:command", BUILD, "Build a system from its YAML files."),
+    Verb("pkg", "sampan.cli.pkg:command", BUILD, "Build and publish packages."),
+    Verb("cache", "sampan.cli.cache:command", BUILD, "Look at and change the image cache."),
+    Verb("schema", "sampan.cli.schema:command", BUILD, "Print the JSON Schema of the YAML file."),
+    Verb("run", "sampan.cli.run:command", RUN, "Boot a built system in a virtual machine."),
+    Verb("doctor", "sampan.cli.doctor:command", HOST, "Say which host programs are missing."),
+    Verb("version", "sampan.cli.version:command", HOST, "Print the version."),
+)
