@@ -17,7 +17,7 @@ from sampan.spec import capability, text
 from sampan.spec.resource import DEVICE_NUMBER, UINT32, DeviceType, Resources
 from sampan.spec.shape import Maybe, Pairs, Part, Range, Text
 
-ImageName: TypeAlias = Annotated[str, Text(text.image_name, r"^\S+$")]
+ImageName: TypeAlias = Annotated[str, Text(text.image_name, r"^\S+$", template=True)]
 ContainerName: TypeAlias = Annotated[
     str, Text(text.container_name, r"^[A-Za-z0-9_][A-Za-z0-9_.+-]{0,75}$")
 ]

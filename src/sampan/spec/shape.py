@@ -32,13 +32,15 @@ class Text(msgspec.Struct, frozen=True):
     """Marks a scalar with a grammar of its own.
 
     `parse` raises ValueError; `pattern` is for editors; `words` are offered when the text is
-    nearly one of them; `digits` says that it may stand unquoted though it looks like a number.
+    nearly one of them; `digits` says that it may stand unquoted though it looks like a number;
+    `template` that `@pkg:FOLDER` may stand for it.
     """
 
     parse: Callable[[str], object]
     pattern: str | None = None
     words: tuple[str, ...] = ()
     digits: bool = False
+    template: bool = False
 
 
 class Range(msgspec.Struct, frozen=True):
@@ -91,12 +93,16 @@ class Mapping(msgspec.Struct, frozen=True):
 
 
 class Field(msgspec.Struct, frozen=True):
-    """A key of a record: `name` in Python, `key` in the document."""
+    """A key of a record: `name` in Python, `key` in the document.
+
+    `default` is UNSET for a key whose absence means something.
+    """
 
     name: str
     key: str
     shape: Shape
     required: bool
+    default: object
     about: str
 
 
@@ -118,7 +124,12 @@ Shape: TypeAlias = Flag | Integer | String | Choice | Either | Sequence | Mappin
 def _fields(struct: type[msgspec.Struct]) -> dict[str, Field]:
     fields = [
         Field(
-            field.name, field.encode_name, shape_of(field.type), field.required, _about(field.type)
+            field.name,
+            field.encode_name,
+            shape_of(field.type),
+            field.required,
+            field.default,
+            _about(field.type),
         )
         for field in msgspec.structs.fields(struct)
     ]
