@@ -7,6 +7,7 @@ UNSET, as if it had not been given, so that the search for faults goes on behind
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import assert_never
 
 import msgspec
@@ -102,8 +103,8 @@ class Decoder:
         if field is None and self.lenient:
             folded = key.text.lower()
             field = next((f for f in fields.values() if f.key.lower() == folded), None)
-        if field is None and not self.faults.full:
-            hint = guess.hint(key.text, fields) or f"known keys: {', '.join(fields)}"
+        if field is None:
+            hint = lambda: guess.hint(key.text, fields) or f"known keys: {', '.join(fields)}"  # noqa: E731
             self.faults.add(path, f"unknown key {shorten(key.text)}", place(key), hint)
         return field
 
@@ -159,18 +160,20 @@ class Decoder:
         known = ", ".join(word or "''" for word in wanted.words)
         if not isinstance(node, Scalar) or self._is_null(node):
             return self._mismatch(node, f"one of {known}", path)
-        hint = guess.hint(node.text, wanted.words)
+        hint = partial(guess.hint, node.text, wanted.words)
         self.faults.add(path, f"{shorten(node.text)} is not one of {known}", place(node), hint)
         return UNSET
 
     def _string(self, node: Node, wanted: shape.String, path: str) -> object:
         text = wanted.text
-        if not isinstance(node, Scalar) or self._is_null(node):
-            hint = "write '' for an empty string, or remove the key"
-            return self._mismatch(node, "a string", path, hint if self._is_null(node) else None)
+        if not isinstance(node, Scalar):
+            return self._mismatch(node, "a string", path)
+        if self._is_null(node):
+            advice = "write '' for an empty string, or remove the key"
+            return self._mismatch(node, "a string", path, advice)
         if node.kind is not Kind.STRING and not (text and text.digits and node.kind in _NUMBERS):
-            hint = f"put it in quotes: {shorten(node.text)}"
-            return self._mismatch(node, "a string", path, hint)
+            advice = f"put it in quotes: {shorten(node.text)}"
+            return self._mismatch(node, "a string", path, advice)
         if text is None:
             return node.text
         if text.template and node.text.startswith(PACKAGE):
@@ -178,7 +181,8 @@ class Decoder:
         try:
             value = text.parse(node.text)
         except ValueError as error:
-            self.faults.add(path, str(error), place(node), guess.hint(node.text, text.words))
+            hint = partial(guess.hint, node.text, text.words)
+            self.faults.add(path, str(error), place(node), hint)
             return UNSET
         return value if isinstance(value, str) else self._keep(value, path, node, clean=True)
 

@@ -10,7 +10,7 @@ from sampan.spec.decoder import Decoder
 from sampan.spec.model import Spec
 from sampan.spec.node import Map, Node, place
 from sampan.spec.shape import Record
-from sampan.spec.source import Faults, Source
+from sampan.spec.source import Faults, Hint, Source
 
 SPEC = Record(Spec)
 
@@ -41,7 +41,7 @@ class Document:
         found = self._decoder.place(value)
         return str(self.faults.source.where(*place(found.node))) if found else ""
 
-    def fault(self, value: object, key: str, message: str, hint: str | None = None) -> None:
+    def fault(self, value: object, key: str, message: str, hint: Hint = None) -> None:
         """Note a fault of `value`, at its `key` when it has one (`""` for the value itself)."""
         found = self._decoder.place(value)
         if found is None:

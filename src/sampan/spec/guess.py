@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from itertools import islice
 
-_LONGEST = 64  # of the words we know; comparing is quadratic
+_LONGEST = 64  # characters; comparing two words is quadratic
+_MOST = 500  # words looked at
 
 
 def nearest(word: str, words: Iterable[str]) -> str | None:
@@ -13,8 +15,8 @@ def nearest(word: str, words: Iterable[str]) -> str | None:
 
     if not word or len(word) > _LONGEST:
         return None
-    known = {_plain(candidate): candidate for candidate in words}
-    found = difflib.get_close_matches(_plain(word), known, n=1, cutoff=0.7)
+    known = {_plain(candidate): candidate for candidate in islice(words, _MOST)}
+    found = difflib.get_close_matches(_plain(word), known, n=1, cutoff=0.6)
     return known[found[0]] if found else None
 
 

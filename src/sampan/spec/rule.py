@@ -6,13 +6,15 @@ the business of `text` and `shape`.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from functools import partial
 
 from msgspec import UNSET
 
 from sampan.spec import guess
 from sampan.spec.document import Document
 from sampan.spec.model import Container, ContainerDefaults, Device, File, Mount, Volume
+from sampan.spec.source import Hint
 from sampan.spec.text import Bind
 
 # What a mount leaves out can be told from the rest (linuxkit.md 2.3).
@@ -28,8 +30,8 @@ def check(documents: Sequence[Document]) -> None:
     volumes = {volume.name: volume for d in documents for volume in d.spec.volumes}
     # A volume whose own entry is faulty is unknown; that its users then miss it is no news.
     whole = not any(p.path.startswith("volumes") for d in documents for p in d.faults.problems)
-    services: dict[str, str] = {}
-    declared: dict[str, str] = {}
+    services: dict[str, tuple[object, str]] = {}
+    declared: dict[str, tuple[object, str]] = {}
     for document in documents:
         for volume in document.spec.volumes:
             _unique(document, volume, "volume", declared)
@@ -48,29 +50,30 @@ def check(documents: Sequence[Document]) -> None:
 
 
 def bound_fault(
-    source: str, *, writable: bool, volumes: Iterable[Volume]
-) -> tuple[str, str | None] | None:
-    """What is wrong with showing `source`, a path or a volume, in a container: message, hint.
+    source: str, *, writable: bool, volumes: Mapping[str, Volume]
+) -> tuple[str, Hint] | None:
+    """What is wrong with showing `source`, a path or one of `volumes`: message and hint.
 
     Also for binds that come from an image's label, which no document holds.
     """
-    known = {volume.name: volume for volume in volumes}
-    volume = known.get(source)
+    volume = volumes.get(source)
     if volume is None:
         if source.startswith("/"):
             return None
-        hint = guess.hint(source, known) or "declare it under volumes:, or write an absolute path"
-        return f"there is no volume {source[:80]!r}", hint
+        advice = "declare it under volumes:, or write an absolute path"
+        return f"there is no volume {source[:80]!r}", partial(_meant, source, volumes, advice)
     if volume.readonly is True and writable:
         return f"the volume {source!r} is read-only", "add the option ro"
     return None
 
 
-def _unique(document: Document, value: Container | Volume, what: str, seen: dict[str, str]) -> None:
-    first = seen.setdefault(value.name, here := document.where(value))
-    if first != here:
+def _unique(
+    document: Document, value: Container | Volume, what: str, seen: dict[str, tuple[object, str]]
+) -> None:
+    first, where = seen.setdefault(value.name, (value, document.where(value)))
+    if first is not value:
         message = f"there are two {what}s named {value.name!r}"
-        document.fault(value, "name", message, f"the first is at {first}")
+        document.fault(value, "name", message, f"the first is at {where}")
 
 
 def _volume(document: Document, volume: Volume) -> None:
@@ -132,7 +135,7 @@ def _ids(document: Document, value: Container | File, names: set[str]) -> None:
         given += [("additionalGids", gid) for gid in value.additional_gids or ()]
     for key, name in given:
         if isinstance(name, str) and name not in names:
-            hint = guess.hint(name, names) or "write a number, or the name of a container"
+            hint = partial(_meant, name, names, "write a number, or the name of a container")
             document.fault(value, key, f"no container is named {name[:80]!r}", hint)
 
 
@@ -149,7 +152,7 @@ def _bound(
         if mount.bound
     ]
     for value, key, source, writable in uses:
-        found = bound_fault(source, writable=writable, volumes=volumes.values())
+        found = bound_fault(source, writable=writable, volumes=volumes)
         if found and (whole or source in volumes):
             document.fault(value, key, *found)
 
@@ -169,6 +172,10 @@ def _file(document: Document, file: File) -> None:
     elif not kinds and not fillings:
         hint = "add contents, source or metadata, or say directory: true or symlink: TARGET"
         document.fault(file, "", "the file has nothing to be made of", hint)
+
+
+def _meant(word: str, words: Collection[str], otherwise: str) -> str:
+    return guess.hint(word, words) or otherwise
 
 
 def _given(value: object) -> bool:

@@ -6,8 +6,10 @@ Reads the file and nothing else; knows neither YAML nor the model.
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from functools import cached_property
 from pathlib import Path
+from typing import TypeAlias
 
 from sampan.errors import Problem, SampanError, UsageError, Where
 
@@ -18,6 +20,8 @@ MAX_PROBLEMS = 100
 
 _LINE_BREAK = re.compile("\r\n|[\n\r\x85\u2028\u2029]")  # as YAML counts lines
 _SHOWN_WIDTH = 160
+
+Hint: TypeAlias = str | Callable[[], str | None] | None
 
 
 class Source:
@@ -81,15 +85,19 @@ class Faults:
         self.source = source
         self._problems: dict[tuple[str, str, int, int], Problem] = {}
 
-    def add(self, path: str, message: str, place: tuple[int, int], hint: str | None = None) -> None:
-        """Note a fault at `place`, a line and column from 0."""
+    def add(self, path: str, message: str, place: tuple[int, int], hint: Hint = None) -> None:
+        """Note a fault at `place`, a line and column from 0.
+
+        A `hint` that costs a search is given as a function: faults beyond the limit are free.
+        """
         key = (path, message, *place)
-        if len(self._problems) < MAX_PROBLEMS and key not in self._problems:
-            self._problems[key] = Problem(path, message, self.source.where(*place), hint)
+        if not self.full and key not in self._problems:
+            said = hint() if callable(hint) else hint
+            self._problems[key] = Problem(path, message, self.source.where(*place), said)
 
     @property
     def full(self) -> bool:
-        """Whether more faults would be dropped; the search for hints can be spared then."""
+        """Whether further faults are dropped."""
         return len(self._problems) >= MAX_PROBLEMS
 
     @property
