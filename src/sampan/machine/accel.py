@@ -111,7 +111,9 @@ def probe(arch: Arch, accel: Accelerator, folder: Path) -> str | None:
     if done.status == (_X86_STATUS if arch is Arch.AMD64 else 0):
         return None
     said = done.stderr.decode(errors="replace").strip().splitlines()
-    return said[-1] if said else f"QEMU {proc.explain_status(done.status)}"
+    if not said:
+        return f"QEMU {proc.explain_status(done.status)}"
+    return said[-1].removeprefix(f"{qemu_argv.program(arch)}: ")
 
 
 def _probe_argv(arch: Arch, accel: Accelerator) -> tuple[str, ...]:

@@ -131,6 +131,11 @@ class Console(asyncio.Protocol):
         self._transport: asyncio.Transport | None = None
         self._ended = False
 
+    @property
+    def live(self) -> bool:
+        """Whether the machine is there to read what is typed."""
+        return self._transport is not None
+
     def attach(self, sink: Callable[[bytes], None]) -> None:
         """Call `sink` with all bytes from now on."""
         self._sinks.append(sink)

@@ -1,0 +1,273 @@
+"""`sampan run`."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import click
+
+from sampan.cli.settings import Settings
+from sampan.errors import ExitCode, UsageError
+
+if TYPE_CHECKING:
+    from sampan.desktop import session
+    from sampan.desktop.bundle import Bundle
+    from sampan.machine.model import Accelerator, Arch
+
+_EPILOG = """\b
+Examples:
+  sampan run web
+  sampan run --publish 8080:80 --mem 512 web
+  sampan run qemu web > web.log
+
+On a terminal every key goes to the guest, Ctrl-C too. Ctrl-A x ends the machine, Ctrl-A p
+presses its power button, Ctrl-A h shows this, Ctrl-A Ctrl-A sends a Ctrl-A. Otherwise the
+output is plain text and nothing is read.
+
+SIGTERM presses the guest's power button and ends the machine after the --stop-timeout; a
+second one ends it at once. The exit status is 0 when the guest powered itself off.
+"""
+
+_BACKENDS = ("qemu",)
+_LATER_BACKENDS = ("hyperkit", "virtualization", "virtualization.framework", "vfkit")
+
+
+class _Later(NamedTuple):
+    """A flag that people know and that a later version brings."""
+
+    name: str
+    takes_value: bool = True
+
+
+_LATER = (
+    _Later("--data"), _Later("--data-file"), _Later("--device"), _Later("--disk"),
+    _Later("--fw"), _Later("--ip"), _Later("--networking"), _Later("--share"),
+    _Later("--state"), _Later("--virtiofs"), _Later("--vsock-ports"),
+    _Later("--detached", takes_value=False), _Later("--gui", takes_value=False),
+    _Later("--iso", takes_value=False), _Later("--squashfs", takes_value=False),
+    _Later("--uefi", takes_value=False), _Later("--usb", takes_value=False),
+)  # fmt: skip
+
+
+def _refuse(context: click.Context, option: click.Parameter, value: object) -> None:
+    del context
+    if value:
+        raise UsageError(
+            f"{option.opts[0]} is not there yet: this version runs kernel+initrd systems "
+            f"with QEMU's user networking",
+            hint="see sampan run --help for the flags it has",
+        )
+
+
+def _later_flags(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Give `command` the flags of later versions, hidden, each refused with a clear message."""
+    for later in _LATER:
+        kind: dict[str, Any] = {"multiple": True} if later.takes_value else {"is_flag": True}
+        command = click.option(
+            later.name, hidden=True, expose_value=False, callback=_refuse, **kind
+        )(command)
+    return command
+
+
+@click.command("run", epilog=_EPILOG)
+@click.argument("words", metavar="[qemu] PATH", nargs=-1, required=True)
+@click.option("--cpus", type=int, default=1, show_default=True, help="Number of processors.")
+@click.option(
+    "--mem", default="1024", show_default=True, metavar="SIZE",
+    help="Memory: a number of MiB, or a size such as 2G.",
+)  # fmt: skip
+@click.option(
+    "--publish", multiple=True, metavar="[BIND:]HOST:GUEST[/tcp|udp]",
+    help="Make a port of the guest reachable on the host; repeat for more. BIND is 127.0.0.1 "
+    "unless given; HOST 0 is any free port.",
+)  # fmt: skip
+@click.option(
+    "--accel", metavar="NAME[:NAME…]", envvar=["SAMPAN_ACCEL", "LINUXKIT_QEMU_ACCEL"],
+    help="kvm, hvf or tcg; of several the first that works.  "
+    "[env: SAMPAN_ACCEL; default: the fastest that runs a test program]",
+)  # fmt: skip
+@click.option("--arch", metavar="NAME", help="amd64 or arm64.  [default: that of the kernel]")
+@click.option("--kernel", is_flag=True, help="PATH is a kernel+initrd system (what is assumed).")
+@click.option(
+    "--stop-timeout", type=click.FloatRange(min=0), default=30.0, show_default=True, metavar="SECONDS",
+    help="How long the guest may take to power off after SIGTERM.",
+)  # fmt: skip
+@_later_flags
+@click.pass_obj
+def command(
+    settings: Settings,
+    words: tuple[str, ...],
+    cpus: int,
+    mem: str,
+    publish: tuple[str, ...],
+    accel: str | None,
+    arch: str | None,
+    kernel: bool,
+    stop_timeout: float,
+) -> int:
+    """Boot the system built as PATH in a virtual machine, with its console here."""
+    from sampan.desktop import bundle, session
+    from sampan.machine.forward import Forward
+    from sampan.machine.model import MachineSpec
+
+    del kernel  # kept for those who type it: there is only this way to boot so far
+    path = _path(words)
+    found = bundle.find(path)
+    spec = MachineSpec(
+        kernel=found.kernel,
+        initrd=found.initrd,
+        cmdline=found.cmdline,
+        cpus=cpus,
+        mem_mib=_mem_mib(mem),
+        arch=_arch(arch, found),
+        accel=_accelerator(accel),
+        publish=tuple(map(Forward.parse, publish)),
+        name=path.name,
+    )
+    options = session.Options(
+        stdio=_stdio(),
+        runtime_root=runtime_folder(os.environ),
+        power_off_deadline_s=stop_timeout,
+    )
+    outcome = session.run(spec, options, _reporter(settings, spec.name))
+    return _status(outcome, stop_timeout)
+
+
+def runtime_folder(environment: Mapping[str, str]) -> Path | None:
+    """Where sockets live: `SAMPAN_RUNTIME_DIR`, else `$XDG_RUNTIME_DIR/sampan`, else None."""
+    if own := environment.get("SAMPAN_RUNTIME_DIR"):
+        return Path(own).absolute()
+    base = Path(environment.get("XDG_RUNTIME_DIR", ""))
+    return base / "sampan" if base.is_absolute() and base.is_dir() else None
+
+
+def _path(words: tuple[str, ...]) -> Path:
+    if len(words) == 1 and words[0] not in (*_BACKENDS, *_LATER_BACKENDS):
+        return Path(words[0])
+    if words[0] in _LATER_BACKENDS:
+        raise UsageError(
+            f"cannot run machines with {words[0]} yet", hint="leave it away: QEMU is used"
+        )
+    if len(words) == 2 and words[0] in _BACKENDS:
+        return Path(words[1])
+    if len(words) == 1:
+        raise UsageError("the name of the system is missing", hint=f"sampan run {words[0]} PATH")
+    raise UsageError(f"cannot run several systems at once: {' '.join(words)}")
+
+
+def _mem_mib(text: str) -> int:
+    from sampan.base.units import parse_size
+
+    try:
+        return parse_size(text, unit="M") >> 20
+    except ValueError as error:
+        raise UsageError(f"--mem: {error}") from error
+
+
+def _arch(text: str | None, found: Bundle) -> Arch:
+    from sampan.machine.accel import host_arch
+    from sampan.machine.model import Arch
+
+    if text is None:
+        return found.arch or host_arch() or Arch.AMD64
+    wanted = Arch.parse(text)
+    if found.arch not in (None, wanted):
+        raise UsageError(
+            f"{found.kernel} is a kernel for {found.arch}, not {wanted}",
+            hint="leave --arch away: the kernel tells",
+        )
+    return wanted
+
+
+def _accelerator(text: str | None) -> Accelerator | None:
+    """The accelerator that `text` insists on; None if TCG will do when no other works."""
+    from sampan.machine.model import Accelerator
+
+    if not text or text == "auto":
+        return None
+    try:
+        names = [Accelerator(name) for name in text.split(":")]
+    except ValueError:
+        raise UsageError(
+            f"--accel: {text!r} names no accelerator", hint=f"say {', '.join(Accelerator)} or auto"
+        ) from None
+    return None if names[0] is not Accelerator.TCG and Accelerator.TCG in names else names[0]
+
+
+def _stdio() -> session.Stdio:
+    from sampan.desktop import session
+
+    output = 1
+    is_terminal = os.isatty(output)
+    keyboard = 0 if is_terminal and os.isatty(0) else None
+    return session.Stdio(output=output, keyboard=keyboard, plain=not is_terminal)
+
+
+def _reporter(settings: Settings, name: str) -> Callable[[session.Event], None]:
+    """Says on stderr what happens: as text, or as one JSON object a line."""
+    from sampan.cli import jsonout
+
+    # a raw terminal does not return the carriage by itself; a cooked one does not mind
+    newline = "\r\n" if sys.stderr.isatty() else "\n"
+
+    def report(event: session.Event) -> None:
+        if settings.json:
+            sys.stderr.write(jsonout.line(event))
+        elif not settings.quiet:
+            for line in _lines(event, name):
+                sys.stderr.write(f"sampan: {line}{newline}")
+        sys.stderr.flush()
+
+    return report
+
+
+def _lines(event: session.Event, name: str) -> Iterator[str]:
+    from sampan.desktop import session
+
+    match event:
+        case session.Started():
+            slow = f" (nothing faster works: {event.why})" if event.why else ""
+            yield f"{name} starts on {event.accel}{slow}"
+            for forward in event.forwards:
+                yield (
+                    f"{forward.bind}:{forward.host_port}/{forward.protocol} is port "
+                    f"{forward.guest_port} of the guest"
+                )
+            if event.escapes:
+                yield event.escapes
+        case session.Stopping():
+            yield (
+                f"power button pressed; the machine is ended in {event.deadline_s:g} s, "
+                f"or at the next signal"
+            )
+        case session.Helped():
+            yield event.escapes
+        case session.Ended():
+            pass  # the exit status and, if it was not clean, the error say it
+
+
+def _status(outcome: session.Outcome, stop_timeout_s: float) -> ExitCode:
+    """The exit status of a session.
+
+    Raises:
+        SampanError: the machine did not end well.
+    """
+    from sampan.desktop.session import Cause
+    from sampan.machine.error import MachineError
+    from sampan.machine.model import Ending
+
+    end = outcome.end
+    if end.ending in (Ending.PANICKED, Ending.DIED):
+        raise MachineError(end.detail)
+    if outcome.cause is Cause.INTERRUPT:
+        return ExitCode.INTERRUPTED
+    if end.ending is Ending.FORCED and outcome.cause is Cause.SIGNAL:
+        raise MachineError(
+            f"the guest did not power off within {stop_timeout_s:g} s, and was ended",
+            hint="does it run something that listens to the power button, such as acpid?",
+        )
+    return ExitCode.DONE

@@ -1,0 +1,205 @@
+"""One machine in the foreground: console on stdio, signals as a power button.
+
+This is the one place that joins kits: today the machine with a terminal and QEMU's user
+networking, later with Sampan's own network, shares and ports. It prints nothing itself:
+what happens is told to `report`, and console bytes go to the descriptors it was given.
+
+Signals: the first SIGTERM, SIGINT or SIGHUP presses the guest's power button; when the guest
+has not powered off after the deadline, or at a second signal, the machine is ended.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from enum import Enum, auto
+from pathlib import Path
+from typing import TypeAlias, assert_never
+
+import msgspec
+
+from sampan.machine import memory, terminal
+from sampan.machine.error import MachineEndedError
+from sampan.machine.forward import Forward
+from sampan.machine.lifecycle import POWER_OFF_DEADLINE_S, VM, LaunchOptions
+from sampan.machine.model import Accelerator, End, MachineSpec
+
+_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+
+
+class Stdio(msgspec.Struct, frozen=True, kw_only=True):
+    """Where the console goes; `keyboard` is a terminal to read from, or None."""
+
+    output: int
+    keyboard: int | None
+    plain: bool
+
+
+class Options(msgspec.Struct, frozen=True, kw_only=True):
+    """How to run a machine in the foreground."""
+
+    stdio: Stdio
+    runtime_root: Path | None = None
+    power_off_deadline_s: float = POWER_OFF_DEADLINE_S
+
+
+class Started(msgspec.Struct, frozen=True, tag="started", tag_field="event"):
+    """The machine runs. `why` says why not on a faster accelerator; `escapes` how to leave."""
+
+    accel: Accelerator
+    why: str
+    pid: int
+    forwards: tuple[Forward, ...]
+    escapes: str
+
+
+class Stopping(msgspec.Struct, frozen=True, tag="stopping", tag_field="event"):
+    """The power button was pressed; after `deadline_s` the machine will be ended."""
+
+    deadline_s: float
+
+
+class Helped(msgspec.Struct, frozen=True, tag="help", tag_field="event"):
+    """The user asked how to leave."""
+
+    escapes: str
+
+
+class Ended(msgspec.Struct, frozen=True, tag="ended", tag_field="event"):
+    """The machine has ended."""
+
+    end: End
+
+
+Event: TypeAlias = Started | Stopping | Helped | Ended
+
+
+class Cause(Enum):
+    """Who brought the machine to its end."""
+
+    GUEST = auto()  # or the hypervisor: nobody here asked
+    USER = auto()  # the escape on the console
+    SIGNAL = auto()  # SIGTERM, SIGHUP
+    INTERRUPT = auto()  # SIGINT
+
+
+class Outcome(msgspec.Struct, frozen=True):
+    """How a session ended, and who ended it."""
+
+    end: End
+    cause: Cause
+
+
+class _Request(Enum):
+    BUTTON = auto()
+    STOP = auto()  # the button, and force after the deadline
+    FORCE = auto()
+
+
+def run(spec: MachineSpec, options: Options, report: Callable[[Event], None]) -> Outcome:
+    """Boot a machine, be its console until it ends, and say how it did.
+
+    Has to be called in the main thread, which is where signals arrive.
+
+    Raises:
+        MemoryTooSmallError: its initrd would not fit.
+        SampanError: as `VM.launch`.
+    """
+    memory.check(spec)
+    return asyncio.run(_Session(options, report).run(spec))
+
+
+class _Session:
+    def __init__(self, options: Options, report: Callable[[Event], None]) -> None:
+        self._options = options
+        self._report = report
+        self._requests: asyncio.Queue[_Request] = asyncio.Queue()
+        self._cause = Cause.GUEST
+
+    async def run(self, spec: MachineSpec) -> Outcome:
+        output = terminal.Output(self._options.stdio.output, plain=self._options.stdio.plain)
+        launch = LaunchOptions(runtime_root=self._options.runtime_root)
+        with self._signals():
+            async with VM.launch(spec, launch) as vm:
+                end = await self._attend(vm, output)
+            await output.drain()
+        self._report(Ended(end))
+        return Outcome(end, self._cause)
+
+    async def _attend(self, vm: VM, output: terminal.Output) -> End:
+        """Be the console of `vm`, and do what is asked, until it ends."""
+        keyboard = self._options.stdio.keyboard
+        escapes = terminal.ESCAPES if keyboard is not None else ""
+        self._report(Started(vm.verdict.accel, vm.verdict.why, vm.pid, vm.forwards, escapes))
+        output.attach(vm.console)
+        with ExitStack() as undo:
+            if keyboard is not None:
+                make_raw = undo.enter_context(terminal.raw_mode(keyboard))
+                undo.enter_context(_after_continuing(make_raw))
+                undo.enter_context(terminal.keys(keyboard, vm.console, self._escaped))
+            async with asyncio.TaskGroup() as tasks:
+                obeying = tasks.create_task(self._obey(vm), name="requests")
+                end = await vm.wait()
+                obeying.cancel()
+        return end
+
+    async def _obey(self, vm: VM) -> None:
+        """Do what is requested, in order, until cancelled."""
+        stopping = False
+        while True:
+            request = await self._requests.get()
+            with suppress(MachineEndedError):  # it ended by itself in the meantime
+                if request is _Request.BUTTON:
+                    await vm.press_power_button()
+                elif request is _Request.STOP and not stopping:
+                    stopping = True
+                    await self._begin_stop(vm)
+                else:
+                    await vm.kill()
+
+    async def _begin_stop(self, vm: VM) -> None:
+        deadline_s = self._options.power_off_deadline_s
+        self._report(Stopping(deadline_s))
+        loop = asyncio.get_running_loop()
+        loop.call_later(deadline_s, self._requests.put_nowait, _Request.FORCE)
+        await vm.press_power_button()
+
+    def _escaped(self, escape: terminal.Escape) -> None:
+        match escape:
+            case terminal.Escape.LEAVE:
+                self._cause = Cause.USER
+                self._requests.put_nowait(_Request.FORCE)
+            case terminal.Escape.POWER_BUTTON:
+                self._requests.put_nowait(_Request.BUTTON)
+            case terminal.Escape.HELP:
+                self._report(Helped(terminal.ESCAPES))
+            case _:
+                assert_never(escape)
+
+    def _signalled(self, number: signal.Signals) -> None:
+        self._cause = Cause.INTERRUPT if number is signal.SIGINT else Cause.SIGNAL
+        self._requests.put_nowait(_Request.STOP)
+
+    @contextmanager
+    def _signals(self) -> Iterator[None]:
+        loop = asyncio.get_running_loop()
+        for number in _SIGNALS:
+            loop.add_signal_handler(number, self._signalled, number)
+        try:
+            yield
+        finally:
+            for number in _SIGNALS:
+                loop.remove_signal_handler(number)
+
+
+@contextmanager
+def _after_continuing(make_raw: Callable[[], None]) -> Iterator[None]:
+    """After a stop (SIGSTOP) and SIGCONT the shell has made the terminal its own: take it back."""
+    loop = asyncio.get_running_loop()
+    loop.add_signal_handler(signal.SIGCONT, make_raw)
+    try:
+        yield
+    finally:
+        loop.remove_signal_handler(signal.SIGCONT)
