@@ -1,0 +1,112 @@
+"""Turns an unpacked Debian kernel into LinuxKit's kernel image: `/kernel` and `/kernel.tar`.
+
+`/kernel.tar` holds `lib/modules/VERSION` with the chosen modules, uncompressed: the kernel may
+not be able to unpack them itself, and an initrd of plain modules compresses better. What
+modules say about themselves and the tables made of it are in `sampan.package.module`.
+"""
+
+from __future__ import annotations
+
+import functools
+import lzma
+import tempfile
+import zlib
+from collections.abc import Callable
+
+from sampan.base.entry import Entry, Kind
+from sampan.errors import SampanError
+from sampan.package import module, tarball
+from sampan.package.recipe import Kernel
+from sampan.package.stage import Node, Stage
+
+_CHUNK = 1 << 20
+_MODULE_LIMIT = 64 << 20  # bytes; the largest of Debian's has 9 MiB
+_KEPT_TABLES = ("modules.builtin", "modules.builtin.modinfo", "modules.order")
+
+
+class KernelError(SampanError):
+    """The packages hold no kernel, or more than one, or a module of it is broken."""
+
+
+def arrange(stage: Stage, wanted: Kernel) -> None:
+    """Replace the kernel of `stage` by `/kernel` and `/kernel.tar`.
+
+    Raises:
+        KernelError: there is not exactly one `/boot/vmlinuz-VERSION` with its modules.
+        ModuleError: a module that is asked for does not exist.
+    """
+    images = [node for node in stage if node.entry.name.startswith("boot/vmlinuz-")]
+    if len(images) != 1:
+        names = ", ".join(node.entry.name for node in images) or "none"
+        raise KernelError(f"one /boot/vmlinuz-… is needed; the packages have {names}")
+    version = images[0].entry.name.removeprefix("boot/vmlinuz-")
+    folder = _module_folder(stage, version)
+    members = _members(stage, folder, version, wanted)
+    with tempfile.TemporaryFile() as archive:
+        tarball.write_members(archive, members)
+        archive.seek(0)
+        stage.add(Entry("kernel.tar", Kind.FILE, 0o644), iter(lambda: archive.read(_CHUNK), b""))
+    stage.move(images[0].entry.name, "kernel")
+    stage.filter(lambda name: name in ("kernel", "kernel.tar") or _is_copyright(name))
+
+
+def _is_copyright(name: str) -> bool:
+    return name.startswith("usr/share/doc/") and name.endswith("/copyright")
+
+
+def _module_folder(stage: Stage, version: str) -> str:
+    for folder in (f"usr/lib/modules/{version}", f"lib/modules/{version}"):
+        if folder in stage:
+            return folder
+    raise KernelError(f"the packages have no /lib/modules/{version}")
+
+
+def _members(stage: Stage, folder: str, version: str, wanted: Kernel) -> list[tarball.Member]:
+    nodes = {
+        node.entry.name.removeprefix(f"{folder}/"): node
+        for node in stage
+        if node.entry.name.startswith(f"{folder}/") and node.entry.kind is Kind.FILE
+    }
+    files = {path: node for path, node in nodes.items() if module.is_module(path)}
+    known = {
+        _plain(path): module.read_module(_plain(path), _elf(stage, node))
+        for path, node in files.items()
+    }
+    sources = {_plain(path): node for path, node in files.items()}
+    builtin = stage.read(nodes["modules.builtin"]).decode() if "modules.builtin" in nodes else ""
+    names = {module.module_name(path) for path in builtin.split()}
+    chosen = module.choose(known.values(), wanted.modules, builtin=names)
+    tables = {
+        "modules.dep": module.dependency_table(chosen),
+        "modules.alias": module.alias_table(chosen),
+        "modules.symbols": module.symbol_table(chosen),
+        "modules.softdep": module.soft_dependency_table(chosen),
+    }
+    content: dict[str, Callable[[], bytes]] = {name: text.encode for name, text in tables.items()}
+    content |= {
+        name: functools.partial(stage.read, nodes[name]) for name in _KEPT_TABLES if name in nodes
+    }
+    content |= {item.path: functools.partial(_elf, stage, sources[item.path]) for item in chosen}
+    return tarball.with_parents(
+        tarball.file(f"lib/modules/{version}/{path}", data) for path, data in content.items()
+    )
+
+
+def _plain(path: str) -> str:
+    return f"{path.rpartition('.ko')[0]}.ko"
+
+
+def _elf(stage: Stage, node: Node) -> bytes:
+    """The uncompressed bytes of a module file."""
+    data = stage.read(node)
+    name = node.entry.name
+    try:
+        if name.endswith(".xz"):
+            data = lzma.LZMADecompressor().decompress(data, max_length=_MODULE_LIMIT)
+        elif name.endswith(".gz"):
+            data = zlib.decompressobj(wbits=31).decompress(data, max_length=_MODULE_LIMIT)
+    except (lzma.LZMAError, zlib.error) as error:
+        raise KernelError(f"/{name}: broken: {error}") from error
+    if len(data) >= _MODULE_LIMIT:
+        raise KernelError(f"/{name}: larger than {_MODULE_LIMIT >> 20} MiB")
+    return data
