@@ -38,26 +38,27 @@ def to_yaml(spec: Spec) -> str:
             return self.represent_scalar("tag:yaml.org,2002:str", text, style=style)
 
     Dumper.add_representer(str, Dumper.string)
-    tree = _encode(spec, SPEC)
+    tree = encode(spec, SPEC)
     return yaml.dump(tree, Dumper=Dumper, sort_keys=False, allow_unicode=True, width=2**20)
 
 
 def to_json(spec: Spec) -> str:
     """The same document as JSON, two spaces of indent."""
-    return json.dumps(_encode(spec, SPEC), indent=2, ensure_ascii=False) + "\n"
+    return json.dumps(encode(spec, SPEC), indent=2, ensure_ascii=False) + "\n"
 
 
-def _encode(value: object, wanted: shape.Shape) -> Any:  # noqa: ANN401 - what YAML and JSON take
+def encode(value: object, wanted: shape.Shape) -> Any:  # noqa: ANN401 - what YAML and JSON take
+    """`value`, of shape `wanted`, as the mappings, lists and scalars of YAML and JSON."""
     match wanted:
         case shape.Record():
             return {
-                field.key: _encode(given, field.shape)
+                field.key: encode(given, field.shape)
                 for field in wanted.fields.values()
                 if (given := getattr(value, field.name)) is not UNSET and given != field.default
             }
         case shape.Sequence():
             assert isinstance(value, tuple)
-            return [_encode(item, wanted.item) for item in value]
+            return [encode(item, wanted.item) for item in value]
         case shape.Mapping():
             assert isinstance(value, tuple)
             return dict(value)

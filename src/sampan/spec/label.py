@@ -5,11 +5,13 @@ JSON of the same keys as a container of the YAML, without name and image (linuxk
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 
 from sampan.errors import DocumentError
 from sampan.spec.composer import compose
 from sampan.spec.decoder import Decoder
+from sampan.spec.dump import encode
 from sampan.spec.model import ContainerDefaults
 from sampan.spec.shape import Record
 from sampan.spec.source import Faults, Source
@@ -37,3 +39,8 @@ def parse_label(text: str | bytes, where: str) -> ContainerDefaults:
     if faults.problems or not isinstance(value, ContainerDefaults):
         raise DocumentError(faults.problems)
     return value
+
+
+def format_label(defaults: ContainerDefaults) -> str:
+    """The text of a label that says `defaults`; `parse_label` reads it back."""
+    return json.dumps(encode(defaults, _DEFAULTS), ensure_ascii=False, separators=(",", ":"))
