@@ -1,0 +1,137 @@
+"""A program that takes QEMU's command line and speaks QMP, and acts out a script.
+
+The script is the text of the file given as -kernel, one step a line:
+
+    say TEXT        print TEXT and a newline on the console
+    raw HEX         print bytes on the console
+    await TEXT      wait until TEXT was typed on the console
+    button          wait for the power button
+    event JSON      send that QMP event
+    poweroff, reset end the machine or reboot it (the script goes on) as a guest does
+    exit N          end with status N, telling nobody
+    complain TEXT   print TEXT on stderr
+    hang            do nothing more
+
+It ends at once when `silent` is the first line. With -bios it is a probe of the accelerator:
+it works if a file `kvm-works` lies beside the program.
+"""
+
+import json
+import os
+import re
+import signal
+import socket
+import sys
+import threading
+import time
+from pathlib import Path
+
+ARGV = sys.argv[1:]
+
+
+def value_of(flag):
+    return ARGV[ARGV.index(flag) + 1] if flag in ARGV else ""
+
+
+class Fake:
+    def __init__(self):
+        fds = dict(re.findall(r"socket,id=(\w+),fd=(\d+)", " ".join(ARGV)))
+        self.console = self.accept(fds["console"])
+        self.qmp = self.accept(fds["qmp"])
+        self.go, self.button = threading.Event(), threading.Event()
+        self.typed, self.typing = "", threading.Condition()
+
+    @staticmethod
+    def accept(fd):
+        return socket.socket(fileno=int(fd)).accept()[0]
+
+    def tell(self, message):
+        self.qmp.sendall(json.dumps(message).encode() + b"\r\n")
+
+    def event(self, name, **data):
+        self.tell({"event": name, "data": data, "timestamp": {"seconds": 1, "microseconds": 5}})
+
+    def control(self):
+        self.tell({"QMP": {"version": {"qemu": {"major": 7, "minor": 2, "micro": 0}}}})
+        for line in self.qmp.makefile("rb"):
+            message = json.loads(line)
+            reply = {"return": {}, "id": message["id"]}
+            match message["execute"]:
+                case "cont":
+                    self.go.set()
+                case "system_powerdown":
+                    self.button.set()
+                case "human-monitor-command":
+                    reply["return"] = usernet_report()
+                case "no-such-command":
+                    del reply["return"]
+                    reply["error"] = {"class": "CommandNotFound", "desc": "no such command"}
+            self.tell(reply)
+
+    def keyboard(self):
+        while data := self.console.recv(4096):
+            with self.typing:
+                self.typed += data.decode()
+                self.typing.notify()
+
+    def act(self, step):
+        verb, _, rest = step.partition(" ")
+        match verb:
+            case "say":
+                self.console.sendall(rest.encode() + b"\r\n")
+            case "raw":
+                self.console.sendall(bytes.fromhex(rest))
+            case "await":
+                with self.typing:
+                    self.typing.wait_for(lambda: rest in self.typed)
+            case "button":
+                self.button.wait()
+            case "event":
+                self.tell(json.loads(rest))
+            case "poweroff":
+                self.event("SHUTDOWN", guest=True, reason="guest-shutdown")
+                os._exit(0)
+            case "reset":
+                self.event("RESET", guest=True, reason="guest-reset")
+            case "exit":
+                os._exit(int(rest))
+            case "complain":
+                sys.stderr.write(rest + "\n")
+                sys.stderr.flush()
+            case "signal":
+                os.kill(os.getpid(), getattr(signal, rest))
+            case "hang":
+                while True:
+                    time.sleep(3600)
+
+
+def usernet_report():
+    rows = re.findall(r"hostfwd=(\w+):([\d.]+):(\d+)-:(\d+)", value_of("-netdev"))
+    lines = ["Hub -1 (net0):", "  Protocol[State]    FD  Source Address  Port   Dest. Address  Port RecvQ SendQ"]
+    for protocol, bind, host, guest in rows:
+        port = int(host) or 40000 + int(guest)
+        shown = "*" if bind == "0.0.0.0" else bind
+        lines.append(f"  {protocol.upper()}[HOST_FORWARD]  12 {shown:>15} {port:5}       10.0.2.15 {guest:>5}     0     0")
+    return "\r\n".join(lines) + "\r\n"
+
+
+def main():
+    if "-bios" in ARGV:
+        if Path(os.environ["FAKE_QEMU"], "kvm-works").exists():
+            os._exit(85)
+        sys.stderr.write("fake: failed to initialize kvm\n")
+        os._exit(1)
+    steps = Path(value_of("-kernel")).read_text().splitlines()
+    if steps[:1] == ["silent"]:
+        sys.stderr.write("fake: I do not want to\n")
+        os._exit(1)
+    fake = Fake()
+    threading.Thread(target=fake.control, daemon=True).start()
+    threading.Thread(target=fake.keyboard, daemon=True).start()
+    fake.go.wait()
+    for step in steps:
+        fake.act(step)
+    fake.act("hang")
+
+
+main()

@@ -1,0 +1,52 @@
+import re
+
+import pytest
+
+from sampan import machine
+from sampan.machine import Ending
+from sampan.machine.error import MachineError, MachineTimeoutError
+
+
+def test_whole_life(scripted, options):
+    spec = scripted("say login 7:", "await root\r", "say in", "button", "say off", "poweroff")
+    with machine.launch(spec, options) as vm:
+        match = vm.console.expect(re.compile(r"login (\d+):"), timeout_s=10)
+        assert match.groups == ("7",)
+        vm.console.send_line("root")
+        vm.console.expect("in", timeout_s=10)
+        assert vm.power_off(deadline_s=10).ending is Ending.POWERED_OFF
+        assert vm.console.transcript == "login 7:\nin\noff\n"
+        assert vm.wait() == vm.kill()
+
+
+def test_errors_of_the_launch_reach_the_caller(scripted, options):
+    with pytest.raises(MachineError, match="did not start"), machine.launch(
+        scripted("silent"), options
+    ):
+        pytest.fail("it started")
+
+
+def test_errors_in_the_block_pass_and_the_machine_is_gone(scripted, options):
+    with pytest.raises(MachineTimeoutError, match="has not shown 'never'"):
+        with machine.launch(scripted("say something else", "hang"), options) as vm:
+            vm.console.expect("else", timeout_s=10)
+            vm.console.expect("never", timeout_s=0.05)
+    assert [path.name for path in options.runtime_root.iterdir()] == ["lock"]
+
+
+def test_timeout_shows_the_last_lines(scripted, options):
+    with machine.launch(scripted("say the last line", "hang"), options) as vm:
+        vm.console.expect("line", timeout_s=10)
+        with pytest.raises(MachineTimeoutError, match="    the last line"):
+            vm.console.expect("more", timeout_s=0.05)
+
+
+def test_properties(scripted, options):
+    with machine.launch(scripted("hang", name="x"), options) as vm:
+        assert vm.spec.name == "x"
+        assert vm.verdict.accel == "tcg"
+        assert vm.forwards == ()
+        assert vm.execute("query-status") == {}
+        assert vm.pid > 0
+        vm.press_power_button()
+        assert vm.kill().ending is Ending.FORCED

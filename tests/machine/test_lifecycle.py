@@ -1,0 +1,187 @@
+import asyncio
+import os
+import signal
+import socket
+
+import pytest
+
+from sampan import machine
+from sampan.errors import ToolMissingError, UsageError
+from sampan.machine import Ending, Forward
+from sampan.machine.control import CommandError
+from sampan.machine.error import MachineEndedError, MachineError, MachineTimeoutError
+from sampan.machine.port import PortError
+
+
+def live(spec, options, use):
+    """Launch `spec`, run `use(vm)` in the block, give its value."""
+
+    async def run():
+        async with machine.VM.launch(spec, options) as vm:
+            return await use(vm)
+
+    return asyncio.run(run())
+
+
+def test_guest_that_powers_off_ends_clean(scripted, options):
+    async def use(vm):
+        match = await vm.console.expect("hello", timeout_s=10)
+        return match, await vm.wait(timeout_s=10), str(vm.console.transcript)
+
+    match, end, transcript = live(scripted("say hello", "say bye", "poweroff"), options, use)
+    assert match.text == "hello"
+    assert end.ending is Ending.POWERED_OFF
+    assert end.clean
+    assert transcript == "hello\nbye\n"
+
+
+def test_typing_reaches_the_guest(scripted, options):
+    async def use(vm):
+        await vm.console.expect("login:", timeout_s=10)
+        vm.console.send_line("root")
+        await vm.console.expect("welcome", timeout_s=10)
+        return await vm.wait(timeout_s=10)
+
+    end = live(scripted("say login:", "await root\r", "say welcome", "poweroff"), options, use)
+    assert end.clean
+
+
+def test_power_off_presses_the_button(scripted, options):
+    end = live(scripted("button", "poweroff"), options, lambda vm: vm.power_off(deadline_s=10))
+    assert end.ending is Ending.POWERED_OFF
+
+
+def test_guest_that_ignores_the_button_is_ended(scripted, options):
+    end = live(scripted("hang"), options, lambda vm: vm.power_off(deadline_s=0.05))
+    assert end.ending is Ending.FORCED
+    assert not end.clean
+
+
+def test_power_off_of_a_machine_that_has_ended_says_how(scripted, options):
+    async def use(vm):
+        await vm.wait(timeout_s=10)
+        return await vm.power_off()
+
+    assert live(scripted("poweroff"), options, use).ending is Ending.POWERED_OFF
+
+
+def test_wait_has_a_deadline(scripted, options):
+    with pytest.raises(MachineTimeoutError, match=r"still runs after 0\.05 s"):
+        live(scripted("hang"), options, lambda vm: vm.wait(timeout_s=0.05))
+
+
+def test_leaving_the_block_ends_the_hypervisor_and_removes_its_folder(scripted, options):
+    async def use(vm):
+        return vm.pid
+
+    pid = live(scripted("hang"), options, use)
+    with pytest.raises(ProcessLookupError):
+        os.kill(pid, 0)
+    assert [path.name for path in options.runtime_root.iterdir()] == ["lock"]
+
+
+def test_hypervisor_that_dies_is_explained(scripted, options):
+    spec = scripted("complain out of luck", "exit 3")
+    end = live(spec, options, lambda vm: vm.wait(timeout_s=10))
+    assert end.ending is Ending.DIED
+    assert end.detail == "QEMU ended with status 3: out of luck"
+
+
+def test_hypervisor_killed_from_outside_is_explained(scripted, options):
+    async def use(vm):
+        os.kill(vm.pid, signal.SIGKILL)
+        return await vm.wait(timeout_s=10)
+
+    end = live(scripted("hang"), options, use)
+    assert end.ending is Ending.DIED
+    assert "SIGKILL" in end.detail
+
+
+def test_panic_that_resets_ends_the_machine(scripted, options):
+    spec = scripted("say [1.0] Kernel panic - not syncing: no init", "await ok", "reset", "hang")
+
+    async def use(vm):
+        await vm.console.expect("panic", timeout_s=10)
+        vm.console.send("ok")
+        return await vm.wait(timeout_s=10)
+
+    end = live(spec, options, use)
+    assert end.ending is Ending.PANICKED
+    assert end.detail == "the guest's kernel panicked: no init"
+
+
+def test_panic_told_by_the_guest_ends_the_machine(scripted, options):
+    event = '{"event": "GUEST_PANICKED", "data": {"action": "poweroff"}}'
+    shutdown = '{"event": "SHUTDOWN", "data": {"guest": true, "reason": "guest-panic"}}'
+    spec = scripted(f"event {event}", f"event {shutdown}", "exit 0")
+    end = live(spec, options, lambda vm: vm.wait(timeout_s=10))
+    assert end.ending is Ending.PANICKED
+
+
+def test_hypervisor_that_does_not_start_says_why(scripted, options):
+    with pytest.raises(MachineError, match="QEMU did not start: fake: I do not want to") as caught:
+        live(scripted("silent"), options, lambda vm: vm.wait())
+    assert "qemu-system-x86_64" in (caught.value.hint or "")
+
+
+def test_missing_hypervisor_names_its_package(scripted, options, monkeypatch, tmp_path):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setattr("shutil.which", lambda *_args, **_options: None)
+    with pytest.raises(ToolMissingError, match="qemu-system-x86_64 is not installed") as caught:
+        live(scripted("hang"), options, lambda vm: vm.wait())
+    assert "apt install qemu-system-x86" in (caught.value.hint or "")
+
+
+def test_taken_port_is_told_before_anything_starts(scripted, options):
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        spec = scripted("hang", publish=(Forward(host_port=port, guest_port=80),))
+        with pytest.raises(PortError, match=f"host port {port}/tcp is already in use"):
+            live(spec, options, lambda vm: vm.wait())
+    assert list(options.runtime_root.iterdir()) == []
+
+
+def test_any_free_port_becomes_a_real_one(scripted, options):
+    spec = scripted("hang", publish=(Forward(host_port=0, guest_port=80),))
+
+    async def use(vm):
+        return vm.forwards
+
+    assert live(spec, options, use) == (Forward(host_port=40080, guest_port=80),)
+
+
+def test_hypervisor_commands_and_refusals(scripted, options):
+    async def use(vm):
+        assert await vm.execute("query-status") == {}
+        with pytest.raises(CommandError, match="no such command") as caught:
+            await vm.execute("no-such-command")
+        await vm.kill()
+        with pytest.raises(MachineEndedError):
+            await vm.execute("query-status")
+        return caught.value.kind
+
+    assert live(scripted("hang"), options, use) == "CommandNotFound"
+
+
+def test_spec_without_sense_is_refused(scripted, options):
+    with pytest.raises(UsageError, match="0 cpus"):
+        live(scripted("hang", cpus=0), options, lambda vm: vm.wait())
+
+
+def test_missing_kernel_is_named(scripted, options, tmp_path):
+    spec = machine.MachineSpec(kernel=tmp_path / "nothing")
+    with pytest.raises(MachineError, match="nothing: no such file"):
+        live(spec, options, lambda vm: vm.wait())
+
+
+def test_two_machines_at_once(scripted, options):
+    spec = scripted("say one", "hang")
+
+    async def run():
+        async with machine.VM.launch(spec, options) as one, machine.VM.launch(spec, options) as two:
+            await one.console.expect("one", timeout_s=10)
+            await two.console.expect("one", timeout_s=10)
+            return one.pid, two.pid
+
+    first, second = asyncio.run(run())
+    assert first != second
