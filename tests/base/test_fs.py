@@ -1,0 +1,124 @@
+import multiprocessing
+import os
+import stat
+
+import pytest
+
+from sampan.base import fs
+
+
+def _names(folder):
+    return [path.name for path in folder.iterdir()]
+
+
+def test_file_appears_whole(tmp_path):
+    target = tmp_path / "state"
+    with fs.atomic_file(target, mode=0o600) as stream:
+        stream.write(b"half")
+        assert not target.exists()
+        stream.write(b" and half")
+    assert target.read_bytes() == b"half and half"
+    assert stat.S_IMODE(target.stat().st_mode) == 0o600
+
+
+@pytest.mark.parametrize("durable", [True, False])
+def test_failed_block_leaves_the_old_file_and_nothing_else(tmp_path, durable):
+    target = tmp_path / "state"
+    target.write_bytes(b"old")
+    with pytest.raises(TypeError), fs.atomic_file(target, durable=durable) as stream:
+        stream.writelines([b"new", "not bytes"])  # type: ignore[list-item]
+    assert target.read_bytes() == b"old"
+    assert _names(tmp_path) == ["state"]
+
+
+def test_missing_folder_is_named(tmp_path):
+    with pytest.raises(FileNotFoundError), fs.atomic_file(tmp_path / "no" / "file"):
+        pass
+
+
+def test_target_that_is_a_folder_is_an_error_and_leaves_nothing(tmp_path):
+    (tmp_path / "folder" / "inside").mkdir(parents=True)
+    with pytest.raises(IsADirectoryError):
+        fs.write_atomically(tmp_path / "folder", b"x")
+    assert _names(tmp_path) == ["folder"]
+
+
+def test_write_atomically_replaces(tmp_path):
+    target = tmp_path / "f"
+    fs.write_atomically(target, b"1")
+    fs.write_atomically(target, b"22", durable=False)
+    assert target.read_bytes() == b"22"
+
+
+def test_caller_may_close_the_stream_early(tmp_path):
+    with pytest.raises(ValueError, match="closed"), fs.atomic_file(tmp_path / "f") as stream:
+        stream.close()
+    assert _names(tmp_path) == []
+
+
+def _add_one(lock, counter):
+    for _ in range(50):
+        with fs.locked(lock):
+            counter.write_text(str(int(counter.read_text()) + 1))
+
+
+def test_lock_keeps_processes_apart(tmp_path):
+    counter = tmp_path / "counter"
+    counter.write_text("0")
+    context = multiprocessing.get_context("spawn")
+    children = [
+        context.Process(target=os.system, args=(_shell_counter(tmp_path),)) for _ in range(2)
+    ]
+    for child in children:
+        child.start()
+    _add_one(tmp_path / "deep" / "lock", counter)
+    for child in children:
+        child.join()
+    assert counter.read_text().strip() == "150"
+
+
+def _shell_counter(folder):
+    step = f"n=$(cat {folder}/counter); echo $((n + 1)) > {folder}/counter"
+    return f"for i in $(seq 50); do flock {folder}/deep/lock sh -c '{step}'; done"
+
+
+def test_shared_locks_do_not_wait_for_each_other(tmp_path):
+    with fs.locked(tmp_path / "lock", shared=True), fs.locked(tmp_path / "lock", shared=True):
+        pass
+
+
+@pytest.mark.parametrize("plain", [True, False])
+def test_copy_range_copies_what_was_asked(tmp_path, monkeypatch, plain):
+    if plain:
+        monkeypatch.setattr(os, "copy_file_range", _refuse)
+    data = os.urandom(3 << 20)
+    (tmp_path / "source").write_bytes(data)
+    with (tmp_path / "source").open("rb") as source, (tmp_path / "target").open("wb") as target:
+        target.write(b"head")
+        target.flush()
+        fs.copy_range(source.fileno(), target.fileno(), 2 << 20, offset=100)
+    assert (tmp_path / "target").read_bytes() == b"head" + data[100 : 100 + (2 << 20)]
+
+
+@pytest.mark.parametrize("plain", [True, False])
+def test_copy_range_notices_a_short_source(tmp_path, monkeypatch, plain):
+    if plain:
+        monkeypatch.setattr(os, "copy_file_range", _refuse)
+    (tmp_path / "source").write_bytes(b"short")
+    with (tmp_path / "source").open("rb") as source, (tmp_path / "target").open("wb") as target:
+        with pytest.raises(EOFError, match="95 bytes short"):
+            fs.copy_range(source.fileno(), target.fileno(), 100)
+
+
+def _refuse(*_):
+    raise OSError
+
+
+def test_full_disk_leaves_nothing(tmp_path, monkeypatch):
+    def full(descriptor):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(OSError, match="No space left"):
+        fs.write_atomically(tmp_path / "f", b"x")
+    assert _names(tmp_path) == []

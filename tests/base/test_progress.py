@@ -1,0 +1,42 @@
+import pytest
+
+from sampan.base import progress
+
+
+class Recorder:
+    def __init__(self):
+        self.said = []
+
+    def start(self, label, total):
+        self.said.append(("start", label, total))
+        return self
+
+    def advance(self, amount):
+        self.said.append(("advance", amount))
+
+    def finish(self, task, *, failed):
+        assert task is self
+        self.said.append(("finish", failed))
+
+    def note(self, message):
+        self.said.append(("note", message))
+
+
+def test_a_block_of_work_is_reported():
+    recorder = Recorder()
+    with progress.task(recorder, "pull", 10) as task:
+        task.advance(4)
+    assert recorder.said == [("start", "pull", 10), ("advance", 4), ("finish", False)]
+
+
+def test_a_failed_block_is_reported_as_such():
+    recorder = Recorder()
+    with pytest.raises(KeyboardInterrupt), progress.task(recorder, "pull"):
+        raise KeyboardInterrupt
+    assert recorder.said == [("start", "pull", None), ("finish", True)]
+
+
+def test_silence_takes_everything():
+    with progress.task(progress.SILENT, "x", 1) as task:
+        task.advance(1)
+    progress.SILENT.note("x")
