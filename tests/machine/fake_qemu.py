@@ -19,11 +19,9 @@ it works if a file `kvm-works` lies beside the program.
 import json
 import os
 import re
-import signal
 import socket
 import sys
 import threading
-import time
 from pathlib import Path
 
 ARGV = sys.argv[1:]
@@ -56,16 +54,16 @@ class Fake:
         for line in self.qmp.makefile("rb"):
             message = json.loads(line)
             reply = {"return": {}, "id": message["id"]}
-            match message["execute"]:
-                case "cont":
-                    self.go.set()
-                case "system_powerdown":
-                    self.button.set()
-                case "human-monitor-command":
-                    reply["return"] = usernet_report()
-                case "no-such-command":
-                    del reply["return"]
-                    reply["error"] = {"class": "CommandNotFound", "desc": "no such command"}
+            command = message["execute"]
+            if command == "cont":
+                self.go.set()
+            elif command == "system_powerdown":
+                self.button.set()
+            elif command == "human-monitor-command":
+                reply["return"] = usernet_report()
+            elif command == "no-such-command":
+                del reply["return"]
+                reply["error"] = {"class": "CommandNotFound", "desc": "no such command"}
             self.tell(reply)
 
     def keyboard(self):
@@ -76,42 +74,54 @@ class Fake:
 
     def act(self, step):
         verb, _, rest = step.partition(" ")
-        match verb:
-            case "say":
-                self.console.sendall(rest.encode() + b"\r\n")
-            case "raw":
-                self.console.sendall(bytes.fromhex(rest))
-            case "await":
-                with self.typing:
-                    self.typing.wait_for(lambda: rest in self.typed)
-            case "button":
-                self.button.wait()
-            case "event":
-                self.tell(json.loads(rest))
-            case "poweroff":
-                self.event("SHUTDOWN", guest=True, reason="guest-shutdown")
-                os._exit(0)
-            case "reset":
-                self.event("RESET", guest=True, reason="guest-reset")
-            case "exit":
-                os._exit(int(rest))
-            case "complain":
-                sys.stderr.write(rest + "\n")
-                sys.stderr.flush()
-            case "signal":
-                os.kill(os.getpid(), getattr(signal, rest))
-            case "hang":
-                while True:
-                    time.sleep(3600)
+        getattr(self, f"do_{verb}")(rest)
+
+    def do_say(self, text):
+        self.console.sendall(text.encode() + b"\r\n")
+
+    def do_raw(self, digits):
+        self.console.sendall(bytes.fromhex(digits))
+
+    def do_await(self, text):
+        with self.typing:
+            self.typing.wait_for(lambda: text in self.typed)
+
+    def do_button(self, _):
+        self.button.wait()
+
+    def do_event(self, message):
+        self.tell(json.loads(message))
+
+    def do_poweroff(self, _):
+        self.event("SHUTDOWN", guest=True, reason="guest-shutdown")
+        os._exit(0)
+
+    def do_reset(self, _):
+        self.event("RESET", guest=True, reason="guest-reset")
+
+    def do_exit(self, status):
+        os._exit(int(status))
+
+    def do_complain(self, text):
+        sys.stderr.write(text + "\n")
+        sys.stderr.flush()
+
+    def do_hang(self, _):
+        threading.Event().wait()
 
 
 def usernet_report():
     rows = re.findall(r"hostfwd=(\w+):([\d.]+):(\d+)-:(\d+)", value_of("-netdev"))
-    lines = ["Hub -1 (net0):", "  Protocol[State]    FD  Source Address  Port   Dest. Address  Port RecvQ SendQ"]
+    lines = [
+        "Hub -1 (net0):",
+        "  Protocol[State]    FD  Source Address  Port   Dest. Address  Port RecvQ SendQ",
+    ]
     for protocol, bind, host, guest in rows:
         port = int(host) or 40000 + int(guest)
         shown = "*" if bind == "0.0.0.0" else bind
-        lines.append(f"  {protocol.upper()}[HOST_FORWARD]  12 {shown:>15} {port:5}       10.0.2.15 {guest:>5}     0     0")
+        lines.append(
+            f"  {protocol.upper()}[HOST_FORWARD]  12 {shown:>15} {port:5}       10.0.2.15 {guest:>5}     0     0"
+        )
     return "\r\n".join(lines) + "\r\n"
 
 
@@ -131,7 +141,7 @@ def main():
     fake.go.wait()
     for step in steps:
         fake.act(step)
-    fake.act("hang")
+    fake.do_hang("")
 
 
 main()

@@ -20,17 +20,17 @@ def test_whole_life(scripted, options):
 
 
 def test_errors_of_the_launch_reach_the_caller(scripted, options):
-    with pytest.raises(MachineError, match="did not start"), machine.launch(
-        scripted("silent"), options
+    with (
+        pytest.raises(MachineError, match="did not start"),
+        machine.launch(scripted("silent"), options),
     ):
         pytest.fail("it started")
 
 
 def test_errors_in_the_block_pass_and_the_machine_is_gone(scripted, options):
-    with pytest.raises(MachineTimeoutError, match="has not shown 'never'"):
-        with machine.launch(scripted("say something else", "hang"), options) as vm:
-            vm.console.expect("else", timeout_s=10)
-            vm.console.expect("never", timeout_s=0.05)
+    launched = machine.launch(scripted("say something else", "hang"), options)
+    with pytest.raises(MachineTimeoutError, match="has not shown 'never'"), launched as vm:
+        vm.console.expect("never", timeout_s=0.05)
     assert [path.name for path in options.runtime_root.iterdir()] == ["lock"]
 
 

@@ -105,8 +105,9 @@ class Qemu:
         return await self._control.execute(command, arguments)
 
     async def run(self) -> None:
-        """Let the paused machine go."""
-        await self.execute("cont")
+        """Let the paused machine go; one that ends before it answers is explained by `wait`."""
+        with suppress(MachineEndedError):
+            await self.execute("cont")
 
     async def power_button(self) -> None:
         """Press the ACPI power button: what happens then is up to the guest."""
@@ -120,7 +121,11 @@ class Qemu:
         """
         if not wanted:
             return ()
-        report = await self.execute("human-monitor-command", {"command-line": "info usernet"})
+        question: dict[str, qmp.Json] = {"command-line": "info usernet"}
+        try:
+            report = await self.execute("human-monitor-command", question)
+        except MachineEndedError as error:
+            raise MachineError(f"QEMU did not start: {(await self.wait()).detail}") from error
         try:
             return usernet.resolve(wanted, usernet.listening(str(report)))
         except LookupError as error:

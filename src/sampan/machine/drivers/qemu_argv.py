@@ -72,8 +72,8 @@ def mac_address(name: str) -> str:
 
 
 def _machine(arch: Arch, accel: Accelerator) -> str:
-    if arch is Arch.ARM64:
-        return "virt" if accel is Accelerator.TCG else "virt,gic-version=host"
+    if arch is Arch.ARM64:  # KVM has only the interrupt controller of its host
+        return "virt,gic-version=host" if accel is Accelerator.KVM else "virt"
     return "pc" if accel is Accelerator.TCG else "q35"
 
 

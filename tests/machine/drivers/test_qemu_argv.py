@@ -1,0 +1,93 @@
+from pathlib import Path
+
+import pytest
+
+from sampan.errors import UnsupportedError
+from sampan.machine.drivers import qemu_argv
+from sampan.machine.forward import Forward
+from sampan.machine.model import Accelerator, Arch, MachineSpec
+
+WIRING = qemu_argv.Wiring(control_fd=5, console_fd=6)
+
+
+def build(accel=Accelerator.TCG, **fields):
+    spec = MachineSpec(kernel=Path("web-kernel"), **fields)
+    return qemu_argv.build(spec, accel=accel, wiring=WIRING)
+
+
+def after(argv, flag):
+    return [argv[index + 1] for index, word in enumerate(argv) if word == flag]
+
+
+def test_the_whole_line():
+    argv = build(
+        initrd=Path("web-initrd.img"),
+        cmdline="console=ttyS0 a=b",
+        cpus=2,
+        mem_mib=512,
+        publish=(Forward.parse("8080:80"), Forward.parse("0.0.0.0:53:53/udp")),
+        name="web",
+    )
+    mac = qemu_argv.mac_address("web")
+    assert " ".join(f"'{word}'" if " " in word else word for word in argv) == (
+        "qemu-system-x86_64 -name web -nodefaults -no-user-config -display none -S "
+        "-machine pc -accel tcg -cpu max -smp 2 -m 512M "
+        "-kernel web-kernel -initrd web-initrd.img -append 'console=ttyS0 a=b' "
+        "-chardev socket,id=qmp,fd=5,server=on,wait=off -mon chardev=qmp,mode=control "
+        "-chardev socket,id=console,fd=6,server=on,wait=on -serial chardev:console "
+        "-action panic=shutdown -device pvpanic "
+        "-object rng-builtin,id=rng0 -device virtio-rng-pci,rng=rng0 "
+        "-netdev user,id=net0,hostfwd=tcp:127.0.0.1:8080-:80,hostfwd=udp:0.0.0.0:53-:53 "
+        f"-device virtio-net-pci,netdev=net0,mac={mac},romfile="
+    )
+
+
+@pytest.mark.parametrize(
+    ("arch", "accel", "program", "machine", "cpu", "panic"),
+    [
+        ("amd64", "tcg", "qemu-system-x86_64", "pc", "max", "pvpanic"),
+        ("amd64", "kvm", "qemu-system-x86_64", "q35", "host", "pvpanic"),
+        ("amd64", "hvf", "qemu-system-x86_64", "q35", "host", "pvpanic"),
+        ("arm64", "tcg", "qemu-system-aarch64", "virt", "max,pauth-impdef=on", "pvpanic-pci"),
+        ("arm64", "kvm", "qemu-system-aarch64", "virt,gic-version=host", "host", "pvpanic-pci"),
+        ("arm64", "hvf", "qemu-system-aarch64", "virt", "host", "pvpanic-pci"),
+    ],
+)
+def test_machine_types(arch, accel, program, machine, cpu, panic):
+    argv = build(Accelerator(accel), arch=Arch(arch))
+    assert argv[0] == program
+    assert after(argv, "-machine") == [machine]
+    assert after(argv, "-accel") == [accel]
+    assert after(argv, "-cpu") == [cpu]
+    assert after(argv, "-device")[0] == panic
+
+
+def test_what_is_not_given_is_not_there():
+    argv = build()
+    assert "-initrd" not in argv
+    assert "-append" not in argv
+    assert after(argv, "-netdev") == ["user,id=net0"]
+
+
+def test_a_machine_that_ends_on_reboot():
+    assert after(build(reboots=False), "-action") == ["panic=shutdown,reboot=shutdown"]
+
+
+def test_commas_in_a_name():
+    assert after(build(name="a,b"), "-name") == ["a,,b"]
+
+
+def test_own_address():
+    assert "mac=52:54:00:00:00:01" in after(build(mac="52:54:00:00:00:01"), "-device")[-1]
+
+
+def test_addresses_are_local_unicast_and_depend_on_the_name():
+    addresses = {qemu_argv.mac_address(str(number)) for number in range(100)}
+    assert len(addresses) == 100
+    assert all(int(address[:2], 16) & 3 == 2 for address in addresses)
+
+
+def test_ipv6_is_refused():
+    with pytest.raises(UnsupportedError, match="QEMU's user networking cannot do") as caught:
+        build(publish=(Forward.parse("[::1]:80:80"),))
+    assert caught.value.hint == "publish on 127.0.0.1 or 0.0.0.0"

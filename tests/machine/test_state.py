@@ -1,0 +1,107 @@
+import os
+import signal
+import subprocess
+import sys
+
+import msgspec
+import pytest
+
+from sampan.machine import state
+from sampan.machine.error import MachineError
+
+
+@pytest.fixture
+def sleeper():
+    with subprocess.Popen([sys.executable, "-S", "-c", "input()"], stdin=subprocess.PIPE) as child:
+        yield child
+        child.kill()
+
+
+def test_identity_of_a_process(sleeper):
+    identity = state.Identity.of(sleeper.pid)
+    assert identity is not None
+    assert identity.alive()
+    sleeper.kill()
+    sleeper.wait()
+    assert not identity.alive()
+    assert state.Identity.of(sleeper.pid) is None
+
+
+def test_a_later_process_with_the_same_pid_is_another():
+    identity = state.Identity.of(os.getpid())
+    assert identity is not None
+    assert not msgspec.structs.replace(identity, started="1").alive()
+    assert not msgspec.structs.replace(identity, boot_id="another boot").alive()
+
+
+def test_folder_lives_as_long_as_its_block(runtime_root):
+    with state.machine_folder(runtime_root) as folder:
+        assert folder.path.is_dir()
+        assert len(os.fsencode(folder.console_socket)) < state.SOCKET_PATH_LIMIT
+        folder.record(os.getpid())
+        identity = folder.process()
+        assert identity is not None
+        assert identity.pid == os.getpid()
+        state.sweep(runtime_root)
+        assert folder.path.is_dir(), "a folder in use was swept away"
+    assert not folder.path.exists()
+
+
+def test_what_a_crash_left_is_removed_and_its_process_ended(runtime_root, sleeper):
+    left = runtime_root / "0badcafe"
+    left.mkdir()
+    state.Folder(left).record(sleeper.pid)
+    with state.machine_folder(runtime_root):
+        assert not left.exists()
+    assert sleeper.wait(timeout=10) == -signal.SIGKILL
+
+
+def test_a_folder_left_by_an_earlier_boot_ends_nobody(runtime_root, sleeper):
+    left = runtime_root / "0badcafe"
+    left.mkdir()
+    living = state.Identity.of(sleeper.pid)
+    assert living is not None
+    identity = msgspec.structs.replace(living, boot_id="earlier")
+    (left / "process.json").write_bytes(msgspec.json.encode(identity))
+    state.sweep(runtime_root)
+    assert not left.exists()
+    assert sleeper.poll() is None
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b'{"pid": "x"}', b"\xff"])
+def test_damaged_record(runtime_root, content):
+    folder = state.Folder(runtime_root)
+    (runtime_root / "process.json").write_bytes(content)
+    assert folder.process() is None
+
+
+def test_root_that_is_too_long_is_replaced(tmp_path):
+    long = tmp_path / ("x" * 200)
+    root = state.runtime_root(long)
+    assert root.parts[:2] == ("/", "tmp")
+    assert not long.exists()
+    assert len(f"{root}/12345678/console") < state.SOCKET_PATH_LIMIT
+
+
+def test_root_is_made_private(runtime_root):
+    root = state.runtime_root(runtime_root / "new" / "er")
+    assert root.stat().st_mode & 0o777 == 0o700
+
+
+def test_root_that_others_write_is_refused(runtime_root):
+    runtime_root.chmod(0o777)
+    with pytest.raises(MachineError, match="not a folder of ours alone"):
+        state.runtime_root(runtime_root)
+
+
+def test_root_that_is_a_link_is_refused(runtime_root):
+    link = runtime_root / "link"
+    link.symlink_to(runtime_root)
+    with pytest.raises(MachineError, match="not a folder of ours alone"):
+        state.runtime_root(link)
+
+
+def test_root_that_cannot_be_made(runtime_root):
+    (runtime_root / "file").touch()
+    with pytest.raises(MachineError, match="cannot make the runtime folder"):
+        state.runtime_root(runtime_root / "file" / "x")
