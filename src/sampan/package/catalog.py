@@ -31,6 +31,11 @@ def find(reference: Reference | str) -> Path | None:
     return _root() / name if name in names() else None
 
 
+def contains(folder: Path) -> bool:
+    """Whether `folder` is one of the catalog's own."""
+    return folder.resolve().is_relative_to(_root().resolve())
+
+
 def _root() -> Path:
     """The catalog's folder; wheels are always installed unpacked."""
     return Path(str(resources.files("sampan.guest"))) / "packages"

@@ -7,28 +7,21 @@ Writing the result as an image is the work of `sampan.package.artifact`.
 from __future__ import annotations
 
 import fnmatch
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from msgspec import UnsetType
-
-from sampan.base.entry import Entry, Kind
 from sampan.base.progress import SILENT, Progress, task
-from sampan.errors import SampanError
-from sampan.package import account, kernel, mirror, selection
+from sampan.oci.model import Platform
+from sampan.package import account, bytecode, kernel, mirror, selection
+from sampan.package.addition import Folder, addition_entries, bits
 from sampan.package.apt import LISTS_MAX_AGE_S, AptRoot, Download, Package
 from sampan.package.deb import Deb
-from sampan.package.recipe import Addition, Debian, Directory, Kernel
+from sampan.package.recipe import Debian, Kernel, Recipe
 from sampan.package.stage import Stage
 
 _MERGED = ("bin", "sbin", "lib")
 _LOADER_PREFIXES = ("ld-linux", "ld64", "ld-musl")
-_CHUNK = 1 << 18
-
-
-class ComposeError(SampanError):
-    """A package cannot be put together as its recipe says."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +63,7 @@ class Composition:
 
 
 def compose(
+    recipe: Recipe,
     debian: Debian,
     folder: Path,
     architecture: str,
@@ -82,7 +76,8 @@ def compose(
     """Put the tree that `debian` describes into the empty `stage`.
 
     Args:
-        debian: the recipe's section.
+        recipe: the whole document.
+        debian: its section of that name.
         folder: where the recipe's own files are.
         architecture: Debian's name for it (`amd64`).
         apt_folder: the lists and `.deb` files that builds share.
@@ -105,7 +100,9 @@ def compose(
         _link_loader(stage)
     if isinstance(debian.kernel, Kernel):
         kernel.arrange(stage, debian.kernel)
-    _add_own(stage, debian, folder)
+    _add_own(stage, debian, Folder.of(folder, recipe))
+    if debian.python:
+        _compile(stage, architecture, progress)
     epoch_s = newest_s if options.epoch_s is None else options.epoch_s
     return Composition(stage, installed, epoch_s)
 
@@ -203,12 +200,12 @@ def _select(stage: Stage, debian: Debian) -> None:
     stage.filter(lambda name: name in links or chosen(name))
 
 
-def _add_own(stage: Stage, debian: Debian, folder: Path) -> None:
+def _add_own(stage: Stage, debian: Debian, folder: Folder) -> None:
     for item in debian.directories:
-        mode = _bits(item, 0o755)
+        mode = bits(item, 0o755)
         stage.make_directory(item.path, mode=mode, uid=item.uid, gid=item.gid)
     for addition in debian.files:
-        for entry, chunks in _addition(addition, folder):
+        for entry, chunks in addition_entries(addition, folder):
             stage.add(entry, chunks)
     for path, target in debian.links:
         stage.remove(stage.resolve(path))
@@ -220,40 +217,14 @@ def _add_own(stage: Stage, debian: Debian, folder: Path) -> None:
         stage.add_file("etc/group", groups.encode())
 
 
+def _compile(stage: Stage, architecture: str, progress: Progress) -> None:
+    if architecture != Platform.host().architecture:
+        progress.note(f"Python of {architecture} is not compiled on this host: it starts slower")
+        return
+    with task(progress, "compile Python"):
+        bytecode.compile_modules(stage)
+
+
 def _text(stage: Stage, name: str) -> str:
     node = stage.find(name)
     return "" if node is None else stage.read(node).decode(errors="surrogateescape")
-
-
-def _addition(item: Addition, folder: Path) -> Iterator[tuple[Entry, Iterator[bytes]]]:
-    name = item.path.strip("/")
-    if not item.source:
-        data = item.contents.encode()
-        yield Entry(name, Kind.FILE, _bits(item, 0o644), item.uid, item.gid), iter([data])
-        return
-    source = folder / item.source
-    if source.is_dir():
-        files = sorted(path for path in source.rglob("*") if not path.is_dir())
-        pairs = [(path, f"{name}/{path.relative_to(source)}") for path in files]
-    elif source.is_file():
-        pairs = [(source, name)]
-    else:
-        raise ComposeError(f"{source}: no such file; the recipe adds it as {item.path}")
-    for path, place in pairs:
-        if path.is_symlink():
-            target = str(path.readlink())
-            yield Entry(place, Kind.SYMLINK, 0o777, item.uid, item.gid, target=target), iter(())
-            continue
-        executable = path.stat().st_mode & 0o100
-        mode = _bits(item, 0o755 if executable else 0o644)
-        yield Entry(place, Kind.FILE, mode, item.uid, item.gid), _pieces(path)
-
-
-def _bits(item: Addition | Directory, default: int) -> int:
-    return default if isinstance(item.mode, UnsetType) else item.mode.bits
-
-
-def _pieces(path: Path) -> Iterator[bytes]:
-    with path.open("rb") as stream:
-        while data := stream.read(_CHUNK):
-            yield data

@@ -8,9 +8,7 @@ archive's signature before they come here, yet all sizes are bounded.
 
 from __future__ import annotations
 
-import gzip
 import io
-import lzma
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -20,12 +18,14 @@ from typing import IO
 from sampan.base.entry import Entry
 from sampan.errors import SampanError
 from sampan.oci import tar
+from sampan.oci.compression import open_decompressed
 from sampan.oci.limit import Limits
 
 _MAGIC = b"!<arch>\n"
 _HEADER_SIZE = 60
 _CONTROL_LIMIT = 16 << 20
 _MAX_MEMBERS = 64
+_CHUNK = 1 << 18
 _LIMITS = Limits(total_bytes=8 << 30, entries=500_000)
 
 
@@ -72,8 +72,7 @@ class Deb:
         """Every file of the package with its content, which must be read before the next one.
 
         Raises:
-            DebError: the archive is damaged.
-            InvalidTarError: likewise.
+            DebError, DamagedStreamError, InvalidTarError: the package is damaged.
         """
         with self._open("data") as stream:
             for entry, content in tar.read(stream, limits=_LIMITS, what=str(self.path)):
@@ -84,13 +83,10 @@ class Deb:
         found = [name for name in self._members if name.rpartition(".tar")[0] == stem]
         if not found:
             raise DebError(f"{self.path}: has no {stem}.tar")
-        name, member = found[0], self._members[found[0]]
+        member = self._members[found[0]]
         with self.path.open("rb") as file:
-            raw = io.BufferedReader(_Slice(file, member.offset, member.size), 1 << 18)
-            try:
-                yield _decompressed(raw, name.removeprefix(f"{stem}.tar"), self.path)
-            except (lzma.LZMAError, EOFError, OSError) as error:
-                raise DebError(f"{self.path}: {name} is damaged: {error}") from error
+            raw = io.BufferedReader(_Slice(file, member.offset, member.size), _CHUNK)
+            yield open_decompressed(raw, what=f"{self.path}: {member.name}")
 
 
 def parse_control(text: str) -> Mapping[str, str]:
@@ -133,16 +129,6 @@ def _members(stream: IO[bytes], path: Path) -> Iterator[Member]:
         yield Member(name, offset, size, max(mtime_s, 0))
         offset += size + size % 2
     raise DebError(f"{path}: more than {_MAX_MEMBERS} members")
-
-
-def _decompressed(raw: IO[bytes], suffix: str, path: Path) -> IO[bytes]:
-    if suffix == ".xz":
-        return lzma.open(raw)
-    if suffix == ".gz":
-        return gzip.GzipFile(fileobj=raw)  # type: ignore[return-value]
-    if suffix == "":
-        return raw
-    raise DebError(f"{path}: compressed as {suffix}, which is not known here")
 
 
 class _Slice(io.RawIOBase):

@@ -8,13 +8,13 @@ modules say about themselves and the tables made of it are in `sampan.package.mo
 from __future__ import annotations
 
 import functools
-import lzma
+import io
 import tempfile
-import zlib
 from collections.abc import Callable
 
 from sampan.base.entry import Entry, Kind
 from sampan.errors import SampanError
+from sampan.oci.compression import open_decompressed
 from sampan.package import module, tarball
 from sampan.package.recipe import Kernel
 from sampan.package.stage import Node, Stage
@@ -98,15 +98,8 @@ def _plain(path: str) -> str:
 
 def _elf(stage: Stage, node: Node) -> bytes:
     """The uncompressed bytes of a module file."""
-    data = stage.read(node)
-    name = node.entry.name
-    try:
-        if name.endswith(".xz"):
-            data = lzma.LZMADecompressor().decompress(data, max_length=_MODULE_LIMIT)
-        elif name.endswith(".gz"):
-            data = zlib.decompressobj(wbits=31).decompress(data, max_length=_MODULE_LIMIT)
-    except (lzma.LZMAError, zlib.error) as error:
-        raise KernelError(f"/{name}: broken: {error}") from error
-    if len(data) >= _MODULE_LIMIT:
-        raise KernelError(f"/{name}: larger than {_MODULE_LIMIT >> 20} MiB")
+    name = f"/{node.entry.name}"
+    data = open_decompressed(io.BytesIO(stage.read(node)), what=name).read(_MODULE_LIMIT + 1)
+    if len(data) > _MODULE_LIMIT:
+        raise KernelError(f"{name}: larger than {_MODULE_LIMIT >> 20} MiB")
     return data

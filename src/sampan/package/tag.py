@@ -65,12 +65,15 @@ def fill_template(template: str, hash_text: str) -> str:
 
 def sources(folder: Path, recipe: Recipe, *, commit: str = "HEAD") -> Sources:
     """The state of the sources in `folder` and its recipe's `extra-sources`."""
-    folder = folder.resolve()
-    extra = [(folder / item.source).resolve() for item in recipe.extra_sources]
-    top = _git_top(folder)
-    if top is None:
-        return Sources(content_hash([folder, *extra]))
-    return _git_sources(top, [folder, *extra], commit)
+    paths = source_paths(folder, recipe)
+    top = _git_top(paths[0])
+    return Sources(content_hash(paths)) if top is None else _git_sources(top, paths, commit)
+
+
+def source_paths(folder: Path, recipe: Recipe) -> list[Path]:
+    """Everything that determines the package: its folder, then its extra sources."""
+    root = folder.resolve()
+    return [root, *((root / item.source).resolve() for item in recipe.extra_sources)]
 
 
 def content_hash(folders: Sequence[Path]) -> str:
