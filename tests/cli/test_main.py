@@ -1,0 +1,186 @@
+import itertools
+import os
+import re
+import shlex
+import signal
+import subprocess
+import sys
+
+import click
+import pytest
+
+import sampan as package
+from sampan.cli import argv, main, verb
+
+COMMAND = [sys.executable, "-m", "sampan"]
+
+
+def _commands():
+    """Every command below the root with the words that lead to it."""
+    waiting: list[tuple[tuple[str, ...], click.Command]] = [
+        ((each.name,), main.load(each)) for each in verb.VERBS
+    ]
+    while waiting:
+        words, command = waiting.pop(0)
+        yield words, command
+        if isinstance(command, click.Group):
+            waiting += [((*words, name), sub) for name, sub in command.commands.items()]
+
+
+COMMANDS = dict(_commands())
+
+
+def test_help_lists_every_verb(sampan):
+    said = sampan("--help")
+    assert said.status == 0
+    assert [each.name for each in verb.VERBS if f"  {each.name} " not in said.out] == []
+    assert "Examples:" in said.out
+
+
+@pytest.mark.parametrize("each", verb.VERBS, ids=lambda each: each.name)
+def test_table_and_command_agree(each):
+    command = main.load(each)
+    assert command.name == each.name
+    assert command.help
+
+
+@pytest.mark.parametrize("words", COMMANDS, ids=" ".join)
+def test_help_of_every_command_has_examples_that_parse(sampan, words):
+    said = sampan(*words, "-help")
+    assert said.status == 0
+    examples = re.findall(r"^ +sampan (.+)$", said.out.partition("Examples:")[2], re.MULTILINE)
+    assert examples, "no examples"
+    for example in examples:
+        _parse(shlex.split(example, comments=True))
+
+
+def _parse(words):
+    """Let click read `words`, up to but without running the command."""
+    words = list(itertools.takewhile(lambda word: word not in ("<", ">", "|"), words))
+    context = main.sampan.make_context("sampan", argv.rewrite(main.sampan, words))
+    command: click.Command | None = main.sampan
+    rest = [*context._protected_args, *context.args]
+    while isinstance(command, click.Group) and rest:
+        name, command, rest = command.resolve_command(context, rest)
+        assert command is not None
+        context = command.make_context(name, rest, parent=context)
+        rest = [*context._protected_args, *context.args]
+
+
+def test_unknown_verb_is_wrong_usage(sampan):
+    said = sampan("biuld", "x.yml")
+    assert said.status == 2
+    assert said.err == "sampan: No such command 'biuld'.\n  hint: see sampan --help\n"
+
+
+def test_unknown_flag_is_wrong_usage_with_a_guess(sampan):
+    said = sampan("version", "-shrt")
+    assert said.status == 2
+    assert "--short" in said.err
+    assert "see sampan version --help" in said.err
+
+
+def test_errors_as_objects(sampan):
+    said = sampan("version", "-shrt", "-json")
+    assert said.error["code"] == 2
+    assert "--short" in said.error["message"]
+    assert said.out == ""
+
+
+def test_nothing_to_do_shows_help(sampan):
+    said = sampan()
+    assert said.status == 2
+    assert "Usage: sampan" in said.out + said.err
+
+
+@pytest.fixture
+def settings_of(sampan, monkeypatch):
+    """The settings a verb gets for the words before it."""
+    seen = []
+
+    @click.command("version")
+    @click.pass_obj
+    def probe(settings):
+        seen.append(settings)
+
+    monkeypatch.setattr(main, "load", lambda verb: probe)
+
+    def run(*words):
+        assert sampan(*words, "version").status == 0
+        return seen.pop()
+
+    return run
+
+
+def test_defaults(settings_of, tmp_path):
+    settings = settings_of()
+    assert settings.cache == tmp_path / "cache" / "sampan"
+    assert (settings.quiet, settings.verbosity, settings.json) == (False, 1, False)
+    assert settings.mirrors == settings.certificates == ()
+
+
+@pytest.mark.parametrize("variable", ["SAMPAN_CACHE", "LINUXKIT_CACHE"])
+def test_cache_of_the_environment(settings_of, monkeypatch, tmp_path, variable):
+    monkeypatch.setenv(variable, str(tmp_path / "mine"))
+    assert settings_of().cache == tmp_path / "mine"
+    assert settings_of("-cache", tmp_path / "other").cache == tmp_path / "other"
+
+
+def test_our_variable_wins_over_linuxkits(settings_of, monkeypatch, tmp_path):
+    monkeypatch.setenv("SAMPAN_CACHE", "/ours")
+    monkeypatch.setenv("LINUXKIT_CACHE", "/theirs")
+    assert str(settings_of().cache) == "/ours"
+
+
+def test_mirrors(settings_of, monkeypatch):
+    monkeypatch.setenv("LINUXKIT_MIRROR", "http://a,docker.io=http://b  http://c")
+    assert settings_of().mirrors == ("http://a", "docker.io=http://b", "http://c")
+    assert settings_of("--mirror", "http://d").mirrors == ("http://d",)
+
+
+def test_certificates(settings_of, tmp_path):
+    (tmp_path / "ca.pem").touch()
+    assert settings_of("--cert-file", "ca.pem").certificates[0].name == "ca.pem"
+
+
+def test_quiet_and_verbose(settings_of):
+    assert settings_of("-q").verbosity == 0
+    assert settings_of("-v", "0").verbosity == 0
+
+
+def _run(*words, **options):
+    return subprocess.run(
+        [*COMMAND, *words], capture_output=True, text=True, check=False, timeout=50, **options
+    )
+
+
+def test_python_dash_m(tmp_path):
+    done = _run("version", "--short", cwd=tmp_path)
+    assert (done.returncode, done.stdout, done.stderr) == (0, f"{package.__version__}\n", "")
+
+
+def test_a_reader_that_leaves_is_no_news():
+    reader, writer = os.pipe()
+    os.close(reader)
+    done = subprocess.run(
+        [*COMMAND, "schema"], stdout=writer, stderr=subprocess.PIPE, check=False, timeout=50
+    )
+    os.close(writer)
+    assert done.stderr == b""
+    assert done.returncode == 1
+
+
+def test_an_interrupt_ends_quietly_with_130(tmp_path):
+    code = (
+        "import os, signal, click\nfrom sampan.cli import main\n"
+        "@click.command('version')\n"
+        "def probe(): os.kill(os.getpid(), signal.SIGINT); signal.pause()\n"
+        "main.load = lambda verb: probe\n"
+        "raise SystemExit(main.main(['version']))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=50
+    )
+    assert (done.returncode, done.stdout) == (130, "")
+    assert done.stderr.strip() == "sampan: interrupted"
+    assert signal.SIGINT.name not in done.stderr
