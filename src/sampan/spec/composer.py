@@ -7,6 +7,8 @@ is counted before anything walks it. Duplicate keys are found and `<<` is resolv
 
 from __future__ import annotations
 
+import json
+import re
 from typing import Any, NoReturn
 
 from sampan.spec.node import List, Map, Node, Scalar, place, shorten
@@ -21,6 +23,10 @@ _TAGS = frozenset(
     f"tag:yaml.org,2002:{name}" for name in ("str", "seq", "map", "int", "bool", "null", "float")
 )
 _STRING_TAGS = frozenset({"!", "tag:yaml.org,2002:str"})
+_LONGEST_PATH = 160
+_SURROGATES = re.compile(
+    r"(?<!\\)((?:\\\\)*)\\u([dD][89abAB][0-9a-fA-F]{2})\\u([dD][c-fC-F][0-9a-fA-F]{2})"
+)
 
 
 class _Stop(Exception):  # noqa: N818 - ends the reading; the fault is already noted
@@ -72,7 +78,7 @@ class _Composer:
         loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
         documents = 0
         try:
-            for event in yaml.parse(self.faults.source.content, Loader=loader):
+            for event in yaml.parse(_readable(self.faults.source.content), Loader=loader):
                 if isinstance(event, yaml.DocumentStartEvent):
                     documents += 1
                     if documents > 1:
@@ -172,7 +178,8 @@ class _Composer:
             self._stop(event, f"nested deeper than {MAX_DEPTH} levels")
 
     def _path(self) -> str:
-        return "".join(frame.step for frame in self.frames).removeprefix(".")
+        path = "".join(frame.step for frame in self.frames).removeprefix(".")
+        return path if len(path) <= _LONGEST_PATH else f"{path[:_LONGEST_PATH]}…"
 
     def _fault(self, message: str, node: Node, hint: str | None = None) -> None:
         self.faults.add(self._path(), message, place(node), hint)
@@ -197,3 +204,16 @@ class _Composer:
             hint = "indent with spaces: YAML takes no tabs"
         self.faults.add("", message, (line, column), hint)
         raise _Stop from error
+
+
+def _readable(content: str) -> str:
+    """`content`, with characters that JSON wrote as two escapes put in: YAML knows one."""
+    if not content.lstrip().startswith("{") or not _SURROGATES.search(content):
+        return content
+    try:
+        json.loads(content)
+    except (ValueError, RecursionError):
+        return content  # not JSON: the parser says what is wrong with it
+    return _SURROGATES.sub(
+        lambda pair: pair[1] + bytes.fromhex(pair[2] + pair[3]).decode("utf-16-be"), content
+    )

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import Any, assert_never
 
 from msgspec import UNSET
@@ -14,6 +15,8 @@ from sampan.spec import shape
 from sampan.spec.document import SPEC
 from sampan.spec.model import Spec
 from sampan.spec.node import Kind, kind
+
+_LINE_BREAKS = re.compile("[\x7f-\x9f\u2028\u2029\ufeff]")  # mere letters to JSON only
 
 
 def to_yaml(spec: Spec) -> str:
@@ -31,7 +34,7 @@ def to_yaml(spec: Spec) -> str:
 
         def string(self, text: str) -> yaml.ScalarNode:
             style = None
-            if kind(text) is not Kind.STRING:
+            if kind(text) is not Kind.STRING or _LINE_BREAKS.search(text):
                 style = '"'
             elif "\n" in text:
                 style = "|"
@@ -44,7 +47,16 @@ def to_yaml(spec: Spec) -> str:
 
 def to_json(spec: Spec) -> str:
     """The same document as JSON, two spaces of indent."""
-    return json.dumps(encode(spec, SPEC), indent=2, ensure_ascii=False) + "\n"
+    return to_json_text(spec, SPEC, indent=2) + "\n"
+
+
+def to_json_text(value: object, wanted: shape.Shape, *, indent: int | None = None) -> str:
+    """`value`, of shape `wanted`, as JSON that YAML reads too; compact without `indent`."""
+    separators = (",", ":") if indent is None else (",", ": ")
+    text = json.dumps(
+        encode(value, wanted), indent=indent, separators=separators, ensure_ascii=False
+    )
+    return _LINE_BREAKS.sub(lambda match: f"\\u{ord(match[0]):04x}", text)
 
 
 def encode(value: object, wanted: shape.Shape) -> Any:  # noqa: ANN401 - what YAML and JSON take

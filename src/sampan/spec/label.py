@@ -5,13 +5,12 @@ JSON of the same keys as a container of the YAML, without name and image (linuxk
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 
 from sampan.errors import DocumentError
 from sampan.spec.composer import compose
 from sampan.spec.decoder import Decoder
-from sampan.spec.dump import encode
+from sampan.spec.dump import to_json_text
 from sampan.spec.model import ContainerDefaults
 from sampan.spec.shape import Record
 from sampan.spec.source import Faults, Source
@@ -43,4 +42,4 @@ def parse_label(text: str | bytes, where: str) -> ContainerDefaults:
 
 def format_label(defaults: ContainerDefaults) -> str:
     """The text of a label that says `defaults`; `parse_label` reads it back."""
-    return json.dumps(encode(defaults, _DEFAULTS), ensure_ascii=False, separators=(",", ":"))
+    return to_json_text(defaults, _DEFAULTS)

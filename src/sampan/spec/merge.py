@@ -59,7 +59,11 @@ def apply_label(container: Container, label: ContainerDefaults) -> Container:
 
 
 def _kernel(earlier: Kernel, later: Kernel) -> Kernel:
-    given = {name: value for name, value in structs.asdict(later).items() if value}
+    given = {
+        name: value
+        for name, value in structs.asdict(later).items()
+        if value or (value is not UNSET and getattr(earlier, name) is UNSET)
+    }
     return structs.replace(earlier, **given)
 
 

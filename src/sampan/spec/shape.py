@@ -24,8 +24,8 @@ Pairs: TypeAlias = tuple[tuple[str, str], ...]
 """A mapping of strings, in the order of the document; `dict()` reads it."""
 
 
-class Part(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
-    """What all records share: immutable, built by keyword, keys in camel case."""
+class Part(msgspec.Struct, frozen=True, rename="camel"):
+    """What all records share: they are immutable, and their keys are in camel case."""
 
 
 class Text(msgspec.Struct, frozen=True):
