@@ -1,7 +1,7 @@
-"""Putting specs together: several files into one, and an image's label below a container.
+"""Several specs into one, as when several files are named (linuxkit.md 2.4).
 
-Pure. Merging follows linuxkit.md 2.4, label precedence 2.2; what section 9 lists as faults
-(volumes of earlier files lost, `.add` giving duplicates or refusing `all`) is not repeated.
+Pure. Volumes of earlier files stay known, which LinuxKit forgets (section 9, fault 3). How
+an image's label lies below a container is the business of `sampan.image`, which has images.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from typing import TypeVar
 
 from msgspec import UNSET, UnsetType, structs
 
-from sampan.spec.model import Container, ContainerDefaults, Kernel, Runtime, Spec, Trust
+from sampan.spec.model import Kernel, Spec, Trust
 
 T = TypeVar("T")
 
@@ -37,27 +37,6 @@ def merge(specs: Sequence[Spec]) -> Spec:
     return merged
 
 
-def apply_label(container: Container, label: ContainerDefaults) -> Container:
-    """`container` with what the label of its image says where the YAML says nothing.
-
-    A list of the YAML replaces the label's; `.add` lists (of both) are appended, each value
-    once, and are UNSET in the result; `runtime` goes by its own fields.
-    """
-    changes = {
-        name: value
-        for name in ContainerDefaults.__struct_fields__
-        if getattr(container, name) is UNSET and (value := getattr(label, name)) is not UNSET
-    }
-    changes["runtime"] = _runtime(container.runtime, label.runtime)
-    for name in ("capabilities", "binds"):
-        adder = f"{name}_add"
-        base = getattr(container if getattr(container, name) is not UNSET else label, name)
-        added = _joined(getattr(label, adder), getattr(container, adder))
-        changes[name] = _once(_joined(base, added))
-        changes[adder] = UNSET
-    return structs.replace(container, **changes)
-
-
 def _kernel(earlier: Kernel, later: Kernel) -> Kernel:
     given = {
         name: value
@@ -67,20 +46,9 @@ def _kernel(earlier: Kernel, later: Kernel) -> Kernel:
     return structs.replace(earlier, **given)
 
 
-def _runtime(given: Runtime | UnsetType, label: Runtime | UnsetType) -> Runtime | UnsetType:
-    if given is UNSET or label is UNSET:
-        return label if given is UNSET else given
-    stated = {name: value for name, value in structs.asdict(given).items() if value is not UNSET}
-    return structs.replace(label, **stated)
-
-
 def _joined(
     earlier: tuple[T, ...] | UnsetType, later: tuple[T, ...] | UnsetType
 ) -> tuple[T, ...] | UnsetType:
     if earlier is UNSET or later is UNSET:
         return later if earlier is UNSET else earlier
     return earlier + later
-
-
-def _once(values: tuple[T, ...] | UnsetType) -> tuple[T, ...] | UnsetType:
-    return values if values is UNSET else tuple(dict.fromkeys(values))
