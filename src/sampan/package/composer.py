@@ -99,7 +99,7 @@ def compose(
     if not debian.merged_usr:
         _link_loader(stage)
     if isinstance(debian.kernel, Kernel):
-        kernel.arrange(stage, debian.kernel)
+        kernel.arrange(stage, debian.kernel, architecture)
     _add_own(stage, debian, Folder.of(folder, recipe))
     if debian.python:
         _compile(stage, architecture, progress)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import functools
 import io
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from sampan.base.entry import Entry, Kind
 from sampan.errors import SampanError
@@ -28,7 +28,7 @@ class KernelError(SampanError):
     """The packages hold no kernel, or more than one, or a module of it is broken."""
 
 
-def arrange(stage: Stage, wanted: Kernel) -> None:
+def arrange(stage: Stage, wanted: Kernel, architecture: str) -> None:
     """Replace the kernel of `stage` by `/kernel` and `/kernel.tar`.
 
     Raises:
@@ -41,7 +41,7 @@ def arrange(stage: Stage, wanted: Kernel) -> None:
         raise KernelError(f"one /boot/vmlinuz-… is needed; the packages have {names}")
     version = images[0].entry.name.removeprefix("boot/vmlinuz-")
     folder = _module_folder(stage, version)
-    members = _members(stage, folder, version, wanted)
+    members = _members(stage, folder, version, wanted.modules_for(architecture))
     with tempfile.TemporaryFile() as archive:
         tarball.write_members(archive, members)
         archive.seek(0)
@@ -61,21 +61,22 @@ def _module_folder(stage: Stage, version: str) -> str:
     raise KernelError(f"the packages have no /lib/modules/{version}")
 
 
-def _members(stage: Stage, folder: str, version: str, wanted: Kernel) -> list[tarball.Member]:
+def _members(
+    stage: Stage, folder: str, version: str, patterns: Sequence[str]
+) -> list[tarball.Member]:
     nodes = {
         node.entry.name.removeprefix(f"{folder}/"): node
         for node in stage
         if node.entry.name.startswith(f"{folder}/") and node.entry.kind is Kind.FILE
     }
-    files = {path: node for path, node in nodes.items() if module.is_module(path)}
-    known = {
-        _plain(path): module.read_module(_plain(path), _elf(stage, node))
-        for path, node in files.items()
-    }
-    sources = {_plain(path): node for path, node in files.items()}
+    sources = {_plain(path): node for path, node in nodes.items() if module.is_module(path)}
     builtin = stage.read(nodes["modules.builtin"]).decode() if "modules.builtin" in nodes else ""
-    names = {module.module_name(path) for path in builtin.split()}
-    chosen = module.choose(known.values(), wanted.modules, builtin=names)
+    chosen = module.choose(
+        sources,
+        patterns,
+        lambda path: module.read_module(path, _elf(stage, sources[path])),
+        builtin={module.module_name(path) for path in builtin.split()},
+    )
     tables = {
         "modules.dep": module.dependency_table(chosen),
         "modules.alias": module.alias_table(chosen),

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import fnmatch
 import struct
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from sampan.errors import SampanError
@@ -83,17 +83,22 @@ def read_module(path: str, elf: bytes) -> Module:
 
 
 def choose(
-    modules: Iterable[Module], patterns: Sequence[str], *, builtin: Collection[str] = ()
+    paths: Iterable[str],
+    patterns: Sequence[str],
+    read: Callable[[str], Module],
+    *,
+    builtin: Collection[str] = (),
 ) -> tuple[Module, ...]:
     """The modules that `patterns` name and all that those depend on, sorted by path.
 
-    Soft dependencies are followed where the module exists; `builtin` are names of what the
-    kernel has in itself, so that nothing has to be chosen for it.
+    `paths` are the files of all modules, of which only the chosen ones are read. Soft
+    dependencies are followed where the module exists; `builtin` are names of what the kernel
+    has in itself, so that nothing has to be chosen for it.
 
     Raises:
         ModuleError: a pattern names no module.
     """
-    by_name = {module.name: module for module in modules}
+    by_name = {module_name(path): path for path in paths}
     pending: list[str] = []
     unknown: list[str] = []
     for pattern in patterns:
@@ -104,13 +109,13 @@ def choose(
     if unknown:
         raise ModuleError(
             f"the kernel has no module {', '.join(unknown)}",
-            hint="names are those of modinfo; another kernel package may have it",
+            hint="write `NAME [amd64]` for one that only some architectures have",
         )
     chosen: dict[str, Module] = {}
     while pending:
-        module = by_name.get(pending.pop())
-        if module is not None and module.name not in chosen:  # None: it is built in
-            chosen[module.name] = module
+        name = pending.pop()
+        if name in by_name and name not in chosen:  # otherwise it is built in
+            module = chosen[name] = read(by_name[name])
             pending += [*module.depends, *module.before, *module.after]
     return tuple(sorted(chosen.values(), key=lambda module: module.path))
 

@@ -15,7 +15,7 @@ A whole `debian:` section::
       keep: ["usr/bin/*", "etc/**"]   # of the packages' files, keep only these
       drop: [usr/share/bash-completion]  # and leave these out, with all below them
       merged-usr: true                # /bin, /sbin, /lib* are links into /usr
-      kernel: {modules: ["virtio_*", overlay]}   # make LinuxKit's kernel image form
+      kernel: {modules: ["virtio_*", "i6300esb [amd64]"]}   # make LinuxKit's kernel image form
       python: true                    # compile the Python modules to .pyc
       directories:
         - {path: /var/cache/nginx, mode: "0755", uid: 33, gid: 33}   # only path is needed
@@ -51,25 +51,44 @@ DEFAULT_ORG = "linuxkit"
 DEFAULT_ARCHES = ("amd64", "arm64", "riscv64")
 DEFAULT_SUITE = "trixie"
 DEFAULT_ENV = ("PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",)
-_NAME = r"[a-z0-9][a-z0-9+.-]*"
-_PACKAGE = re.compile(rf"({_NAME})(?:\s*\[([a-z0-9 -]+)\])?")
+_PACKAGE = re.compile(r"[a-z0-9][a-z0-9+.-]*")
+_MODULE = re.compile(r"[A-Za-z0-9_*?-]+")
+_ARCHES = re.compile(r"[a-z0-9 ]*[a-z0-9][a-z0-9 ]*\]")
 _ACCOUNT = re.compile(r"[a-z_][a-z0-9_-]{0,31}")
 _UINT32 = Range(0, 2**32 - 2)
 
 
-class PackageName(msgspec.Struct, frozen=True):
-    """A Debian package, `NAME` or `NAME [ARCH …]`; no `arches` means that it is for all."""
+class Restricted(msgspec.Struct, frozen=True):
+    """`NAME` or `NAME [ARCH …]`; no `arches` means that it is for all of them."""
 
     name: str
     arches: tuple[str, ...] = ()
 
     @classmethod
-    def parse(cls, text: str) -> Self:
-        """Read the form of Debian's own control files (without negation)."""
-        match = _PACKAGE.fullmatch(text.strip())
-        if match is None:
-            raise ValueError(f"{text[:80]!r} is not the name of a Debian package (say nginx-light)")
-        return cls(match[1], tuple((match[2] or "").split()))
+    def package(cls, text: str) -> Self:
+        """Read a Debian package's name, in the form of Debian's own control files."""
+        return cls._parse(text, _PACKAGE, "the name of a Debian package (say nginx-light)")
+
+    @classmethod
+    def module(cls, text: str) -> Self:
+        """Read a kernel module's name, or a pattern with `*` and `?`."""
+        return cls._parse(text, _MODULE, "the name of a kernel module (say virtio_net)")
+
+    @classmethod
+    def _parse(cls, text: str, form: re.Pattern[str], what: str) -> Self:
+        name, bracket, arches = text.strip().partition("[")
+        name = name.strip()
+        if not form.fullmatch(name) or (bracket and not _ARCHES.fullmatch(arches)):
+            raise ValueError(f"{text[:80]!r} is not {what}; [amd64] may follow")
+        return cls(name, tuple(arches.rstrip("]").split()))
+
+    def __str__(self) -> str:
+        return f"{self.name} [{' '.join(self.arches)}]" if self.arches else self.name
+
+
+def names_for(items: tuple[Restricted, ...], architecture: str) -> tuple[str, ...]:
+    """The names that are for `architecture` (Debian's name: `amd64`), sorted, each once."""
+    return tuple(sorted({i.name for i in items if not i.arches or architecture in i.arches}))
 
 
 class ExtraSource(msgspec.Struct, frozen=True):
@@ -107,7 +126,8 @@ def _field(text: str) -> str:
     return text
 
 
-PackageText: TypeAlias = Annotated[PackageName, Text(PackageName.parse)]
+PackageText: TypeAlias = Annotated[Restricted, Text(Restricted.package)]
+ModuleText: TypeAlias = Annotated[Restricted, Text(Restricted.module)]
 ExtraSourceText: TypeAlias = Annotated[ExtraSource, Text(ExtraSource.parse)]
 AccountName: TypeAlias = Annotated[str, Text(_account)]
 AccountField: TypeAlias = Annotated[str, Text(_field)]
@@ -167,11 +187,15 @@ class Group(Part, frozen=True):
 class Kernel(Part, frozen=True):
     """What to put into `/kernel.tar`: the modules these patterns name, and what they need.
 
-    A pattern is a module's name with `*`, `?` and `[…]` (`virtio_*`); `-` and `_` are the same.
-    `["*"]` is every module.
+    A pattern is a module's name with `*` and `?` (`virtio_*`); `-` and `_` are the same.
+    `["*"]` is every module; `i6300esb [amd64]` is one that only that architecture has.
     """
 
-    modules: Annotated[Words, "names or patterns of modules to put into kernel.tar"] = ()
+    modules: Annotated[tuple[ModuleText, ...], "modules to put into kernel.tar (patterns)"] = ()
+
+    def modules_for(self, architecture: str) -> tuple[str, ...]:
+        """The patterns for `architecture` (Debian's name)."""
+        return names_for(self.modules, architecture)
 
 
 class Debian(Part, frozen=True, rename="kebab"):
@@ -201,8 +225,7 @@ class Debian(Part, frozen=True, rename="kebab"):
 
     def packages_for(self, architecture: str) -> tuple[str, ...]:
         """The packages named for `architecture` (Debian's name: `amd64`), sorted, each once."""
-        names = {p.name for p in self.packages if not p.arches or architecture in p.arches}
-        return tuple(sorted(names))
+        return names_for(self.packages, architecture)
 
 
 class DockerImages(Part, frozen=True, rename="kebab"):
