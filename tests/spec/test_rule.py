@@ -57,7 +57,7 @@ def test_a_fault_in_a_file_brings_no_others(faults):
     [
         "binds: ['data:/a', 'seed:/b:ro']",
         "mounts: [{type: bind, source: seed, destination: /a, options: [ro, bind]}]",
-        "mounts: [{type: tmpfs, source: nothing, destination: /a}]",
+        "mounts: [{type: tmpfs, source: nothing, destination: a}]",
         "mounts: [{type: cgroup}, {destination: /dev, options: [ro]}, {source: proc, destination: /p}]",
         "devices: [{path: all, type: a}, {path: /dev/p, type: p}]",
         "uid: a, additionalGids: [a, 0]",

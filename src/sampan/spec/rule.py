@@ -122,8 +122,6 @@ def _mount(document: Document, mount: Mount) -> None:
     kind = mount.type or mount.source
     if not mount.destination and kind not in _TELLING_TYPES:
         document.fault(mount, "destination", "the mount needs a destination")
-    if mount.destination and not mount.destination.startswith("/"):
-        document.fault(mount, "destination", "the destination must be an absolute path")
     inferred = mount.source in _TELLING_TYPES or mount.destination in _TELLING_PLACES
     if not mount.type and not mount.bound and not inferred:
         document.fault(mount, "type", "the mount needs a type", "say tmpfs, bind, proc, …")
