@@ -82,6 +82,14 @@ def load(verb: Verb) -> click.Command:
     metavar="[REGISTRY=]URL",
     help="Ask URL instead of REGISTRY (of all, without one); repeat.  [env: LINUXKIT_MIRROR]",
 )
+@click.option(
+    "--debian-mirror",
+    default="",
+    metavar="URL",
+    envvar="SAMPAN_DEBIAN_MIRROR",
+    help="Debian archive to compose packages from.  [env: SAMPAN_DEBIAN_MIRROR; default: that "
+    "of this computer's apt]",
+)
 @click.option("-q", "--quiet", is_flag=True, help="Say nothing but errors and results.")
 @click.option(
     "-v",
@@ -98,6 +106,7 @@ def sampan(
     cache: Path | None,
     certificates: tuple[Path, ...],
     mirrors: tuple[str, ...],
+    debian_mirror: str,
     quiet: bool,
     verbose: int,
     json_: bool,
@@ -107,6 +116,7 @@ def sampan(
         cache=cache or settings_.cache_folder(),
         certificates=certificates,
         mirrors=mirrors or settings_.mirrors_of_environment(),
+        debian_mirror=debian_mirror,
         quiet=quiet,
         verbosity=0 if quiet else verbose,
         json=json_,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -215,12 +216,13 @@ def _reporter(settings: Settings, name: str) -> Callable[[session.Event], None]:
     newline = "\r\n" if sys.stderr.isatty() else "\n"
 
     def report(event: session.Event) -> None:
-        if settings.json:
-            sys.stderr.write(jsonout.line(event))
-        elif not settings.quiet:
-            for line in _lines(event, name):
-                sys.stderr.write(f"sampan: {line}{newline}")
-        sys.stderr.flush()
+        with suppress(OSError):  # the terminal is gone: the machine need not go with it
+            if settings.json:
+                sys.stderr.write(jsonout.line(event))
+            elif not settings.quiet:
+                for line in _lines(event, name):
+                    sys.stderr.write(f"sampan: {line}{newline}")
+            sys.stderr.flush()
 
     return report
 

@@ -16,11 +16,12 @@ if TYPE_CHECKING:
 
 
 class Settings(NamedTuple):
-    """The global flags. `verbosity`: 0 errors, 1 warnings, 2 what is done, 3 everything."""
+    """The global flags. `debian_mirror` empty is the host's own. `verbosity`: 0 errors, 1 warnings, 2 what is done, 3 everything."""
 
     cache: Path
     certificates: tuple[Path, ...] = ()
     mirrors: tuple[str, ...] = ()
+    debian_mirror: str = ""
     quiet: bool = False
     verbosity: int = 1
     json: bool = False

@@ -24,6 +24,8 @@ HOST = "About this installation"
 
 VERBS = (
     Verb("build", "sampan.cli.build:command", BUILD, "Build a system from its YAML files."),
+    Verb("pkg", "sampan.cli.pkg:command", BUILD, "Build and publish packages."),
+    Verb("cache", "sampan.cli.cache:command", BUILD, "Look at and change the image cache."),
     Verb("schema", "sampan.cli.schema:command", BUILD, "Print the JSON Schema of the YAML file."),
     Verb("run", "sampan.cli.run:command", RUN, "Boot a built system in a virtual machine."),
     Verb("doctor", "sampan.cli.doctor:command", HOST, "Say which host programs are missing."),
