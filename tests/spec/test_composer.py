@@ -35,6 +35,11 @@ def test_json_is_yaml(nodes):
     assert plain(root) == {"a": ["b", "1"], "c": "😀 \\ud83d\\ude00 /"}
 
 
+def test_two_escapes_for_one_letter_are_for_json_alone(nodes):
+    _, problems = nodes('{a: "\\ud83d\\ude00"}')
+    assert problems[0].message.startswith("not YAML: found invalid Unicode character escape code")
+
+
 def test_aliases_and_merge_keys(nodes):
     root, problems = nodes(
         "a: &a {x: 1, y: 2}\nb: &b {y: 3, z: 4}\nc: {y: 5, <<: *a}\nd: {<<: [*a, *b]}\ne: *a\n"

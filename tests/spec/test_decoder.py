@@ -84,6 +84,8 @@ TRAP = "a word that some YAML versions read as a boolean"
         ("'5'", int, "must be a whole number, not '5' (a string) (write 5, without quotes and leading zeros)"),
         ("007", int, "must be a whole number, not '007' (a string) (write 7, without quotes and leading zeros)"),
         ("1.0", int, "must be a whole number, not '1.0' (a number with a fraction) (None)"),
+        ("512M", int, "must be a whole number, not '512M' (a string) (write 536870912)"),
+        ("many", int, "must be a whole number, not 'many' (a string) (None)"),
         ("9", Annotated[int, Range(0, 8)], "'9' is out of range, 0 to 8 (None)"),
         ("a", tuple[str, ...], "must be a list, not 'a' (a string) (write ['a'], or one `- …` line for each)"),
         ("null", tuple[str, ...], "must be a list, not nothing (write [] for an empty list, or remove the key)"),

@@ -13,6 +13,7 @@ from typing import assert_never
 import msgspec
 from msgspec import UNSET
 
+from sampan.base.units import parse_size
 from sampan.errors import SampanError
 from sampan.spec import guess, shape
 from sampan.spec.node import Kind, List, Map, Node, Scalar, describe, place, shorten
@@ -143,9 +144,7 @@ class Decoder:
 
     def _integer(self, node: Node, wanted: shape.Integer, path: str) -> object:
         if not isinstance(node, Scalar) or node.kind is not Kind.INTEGER:
-            hint: str | None = None
-            if isinstance(node, Scalar) and node.text.strip("0123456789") == "" != node.text:
-                hint = f"write {node.text.lstrip('0')[:30] or 0}, without quotes and leading zeros"
+            hint = _number(node.text) if isinstance(node, Scalar) else None
             return self._mismatch(node, "a whole number", path, hint)
         least, most = wanted.range.least, wanted.range.most
         if len(node.text) > _LONGEST_NUMBER or not least <= int(node.text, 0) <= most:
@@ -217,3 +216,13 @@ class Decoder:
 _FLAGS = {"yes": "true", "on": "true", "y": "true", "1": "true", "true": "true"} | {
     "no": "false", "off": "false", "n": "false", "0": "false", "false": "false"
 }  # fmt: skip
+
+
+def _number(text: str) -> str | None:
+    """How to write what was likely meant as a number."""
+    if text and not text.strip("0123456789"):
+        return f"write {text.lstrip('0')[:30] or 0}, without quotes and leading zeros"
+    try:
+        return f"write {parse_size(text[:30])}" if text[-1:].isalpha() else None
+    except ValueError:
+        return None
