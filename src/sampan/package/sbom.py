@@ -21,7 +21,7 @@ from sampan.package.composer import Installed
 
 PREDICATE_TYPE = "https://spdx.dev/Document"
 STATEMENT_TYPE = "https://in-toto.io/Statement/v0.1"
-_NAMESPACE = "https://sampan.dev/spdx"  # an identifier, never fetched
+_NAMESPACE = "https://spdx.org/spdxdocs"  # an identifier, never fetched
 _NOT_ID = re.compile(r"[^A-Za-z0-9.-]")
 _EMAIL = re.compile(r"(?P<name>.*?)\s*<(?P<email>[^>]*)>")
 
