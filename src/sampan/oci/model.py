@@ -202,13 +202,13 @@ class ImageConfig(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
         return Platform(self.architecture, self.os or "linux", self.variant).normal()
 
 
-def decode(data: bytes, kind: type[_T], what: str) -> _T:
-    """Read a document of type `kind` from JSON; `what` names it in errors.
+def decode(data: bytes, kind: type[_T], what: str, *, limit: int = DOCUMENT_LIMIT) -> _T:
+    """Read a document of type `kind` from JSON of at most `limit` bytes; `what` names it.
 
     Raises:
         InvalidDocumentError: it is too large, no JSON, or lacks what it must have.
     """
-    return _convert(_json(data, what), kind, what)
+    return _convert(_json(data, what, limit), kind, what)
 
 
 def decode_manifest(data: bytes, what: str) -> Manifest | Index:
@@ -220,7 +220,7 @@ def decode_manifest(data: bytes, what: str) -> Manifest | Index:
     Raises:
         InvalidDocumentError: it is neither, or both, or of Docker's first schema.
     """
-    raw = _json(data, what)
+    raw = _json(data, what, DOCUMENT_LIMIT)
     if not isinstance(raw, dict):
         raise InvalidDocumentError(what, "a manifest must be a JSON object")
     if raw.get("schemaVersion") == 1:
@@ -240,9 +240,9 @@ def encode(document: msgspec.Struct) -> bytes:
     return msgspec.json.encode(document, enc_hook=_plain, order="deterministic")
 
 
-def _json(data: bytes, what: str) -> Any:  # noqa: ANN401  JSON may be anything until converted
-    if len(data) > DOCUMENT_LIMIT:
-        raise InvalidDocumentError(what, f"it has more than {DOCUMENT_LIMIT >> 20} MiB")
+def _json(data: bytes, what: str, limit: int) -> Any:  # noqa: ANN401  JSON may be anything until converted
+    if len(data) > limit:
+        raise InvalidDocumentError(what, f"it has more than {limit >> 20} MiB")
     try:
         return _without_nulls(msgspec.json.decode(data))
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
