@@ -82,7 +82,7 @@ def open_decompressed(stream: IO[bytes], *, what: str = "stream") -> io.Buffered
 
     Reading raises DamagedStreamError where the compressed stream is damaged or cut off.
     """
-    return io.BufferedReader(_Plain(decompress(stream, what=what)), PIECE)
+    return io.BufferedReader(PieceReader(decompress(stream, what=what)), PIECE)
 
 
 def decompress(stream: IO[bytes], *, what: str = "stream") -> Iterator[bytes]:
@@ -139,8 +139,8 @@ def _after_zeros(stream: IO[bytes]) -> bytes:
     return b""
 
 
-class _Plain(io.RawIOBase):
-    """Pieces as a file, for readers that want one."""
+class PieceReader(io.RawIOBase):
+    """Pieces of bytes as an unbuffered file, for readers that want one."""
 
     def __init__(self, pieces: Iterator[bytes]) -> None:
         self._pieces = pieces
