@@ -4,7 +4,6 @@ import io
 import lzma
 import struct
 import tarfile
-from pathlib import Path
 
 import pytest
 
@@ -115,7 +114,7 @@ def stage(tmp_path):
 def package(tmp_path):
     """`package(text, files)` writes a package's folder."""
 
-    def make(text, files=None) -> Path:
+    def make(text, files=None):
         folder = tmp_path / "package"
         folder.mkdir(exist_ok=True)
         (folder / "build.yml").write_text(text)

@@ -41,7 +41,7 @@ class Clock:
         return self.now_s
 
 
-class Notes(list):
+class Notes(list[str]):
     def start(self, label, total):
         return self
 

@@ -101,8 +101,9 @@ def test_only_clean_packages_are_pushed(folder):
         build.check_pushable(dirty)
 
 
-def test_labels_of_a_commit():
-    package = build.Package(None, Recipe(image="x"), tag.Sources("x", revision="abc"), None)
+def test_labels_of_a_commit(tmp_path):
+    sources = tag.Sources("x", revision="abc")
+    package = build.Package(tmp_path, Recipe(image="x"), sources, Reference.parse("x"))
     assert build.labels(package) == {"org.opencontainers.image.revision": "abc"}
 
 

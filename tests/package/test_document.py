@@ -5,6 +5,7 @@ from sampan.package import document
 from sampan.package.recipe import Addition, Debian, Recipe, Restricted
 from sampan.spec.model import ContainerDefaults
 from sampan.spec.source import Source
+from sampan.spec.text import Mode
 
 WHOLE = """\
 image: nginx
@@ -45,7 +46,7 @@ def test_a_whole_document():
     assert isinstance(debian, Debian)
     assert debian.packages[1] == Restricted("syslinux", ("amd64",))
     assert isinstance(debian.files[0], Addition)
-    assert debian.files[0].mode.bits == 0o600
+    assert debian.files[0].mode == Mode(0o600, "0600")
     assert debian.links == (("/bin/sh", "busybox"),)
     assert recipe.depends.docker_images.target_dir == "images"
 

@@ -62,8 +62,13 @@ def test_the_chosen_are_closed_under_their_dependencies():
 
 
 def test_only_the_chosen_are_read():
-    read = []
-    module.choose(PATHS, ["failover"], lambda path: read.append(path) or PATHS[path])
+    read: list[str] = []
+
+    def reader(path):
+        read.append(path)
+        return PATHS[path]
+
+    module.choose(PATHS, ["failover"], reader)
     assert read == ["net/failover.ko"]
 
 

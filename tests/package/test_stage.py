@@ -143,4 +143,5 @@ def test_whatever_is_added_the_tree_stays_a_tree(tmp_path_factory, additions):
             parts = node.entry.name.split("/")
             assert all(part not in ("", ".", "..") for part in parts)
             parent = "/".join(parts[:-1])
-            assert not parent or stage.find(parent).entry.kind is Kind.DIRECTORY
+            above = stage.find(parent)
+            assert not parent or (above is not None and above.entry.kind is Kind.DIRECTORY)
