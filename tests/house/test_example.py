@@ -1,0 +1,56 @@
+"""Every example runs: systems are checked, programs run."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from sampan import spec
+from sampan.package import catalog
+
+EXAMPLES = Path(__file__).parents[2] / "examples"
+SYSTEMS = sorted(EXAMPLES.rglob("*.yml"))
+PROGRAMS = sorted(EXAMPLES.rglob("*.py"))
+
+
+def _name(path):
+    return str(path.relative_to(EXAMPLES))
+
+
+@pytest.mark.parametrize("path", SYSTEMS, ids=_name)
+def test_system_is_sound(path):
+    """As `sampan build --dry-run` does; and what it names of the catalog is there."""
+    system = spec.load([spec.Source.file(path)], resolve_package=lambda folder: "me/it:1")
+    images = [
+        system.kernel.image,
+        *system.init,
+        *(each.image for _, _, each in system.containers()),
+    ]
+    unknown = [
+        image
+        for image in images
+        if isinstance(image, str) and image.startswith("sampan/") and catalog.find(image) is None
+    ]
+    assert unknown == []
+
+
+@pytest.mark.parametrize("path", PROGRAMS, ids=_name)
+def test_program_says_what_it_shows(path):
+    assert ast.get_docstring(ast.parse(path.read_text()))
+
+
+@pytest.mark.guest
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("path", PROGRAMS, ids=_name)
+def test_program_runs(path, tmp_path):
+    done = subprocess.run(
+        [sys.executable, path],
+        cwd=tmp_path,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
