@@ -1,6 +1,7 @@
 """Every example runs: systems are checked, programs run."""
 
 import ast
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -54,3 +55,21 @@ def test_program_runs(path, tmp_path):
         check=False,
     )
     assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
+
+
+DOCUMENTS = [EXAMPLES.parent / "README.md", *sorted((EXAMPLES.parent / "docs").rglob("*.md"))]
+BLOCK = re.compile(r"^```yaml\n(.*?)^```", re.DOTALL | re.MULTILINE)
+
+
+def test_systems_in_the_documentation_are_sound():
+    blocks = [
+        (path, text)
+        for path in DOCUMENTS
+        if "_build" not in path.parts
+        for text in BLOCK.findall(path.read_text())
+        if re.search("^(kernel|services):", text, re.MULTILINE)
+    ]
+    assert blocks
+    for path, text in blocks:
+        source = spec.Source.text(text, path.name, folder=path.parent)
+        spec.load([source], resolve_package=lambda folder: "me/it:1")
