@@ -114,7 +114,7 @@ def test_attach(monkeypatch, make_bundle, tmp_path):
 
 
 def test_clean_takes_away_only_its_own(monkeypatch, make_bundle):
-    gone = []
+    gone: list[str] = []
     monkeypatch.setattr(kernel, "unmount", gone.append)
     path = make_bundle()
     mounts = [{"destination": place} for place in (f"{path}/tmp", f"{path}/rootfs", "/run/q")]
