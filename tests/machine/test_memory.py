@@ -36,7 +36,7 @@ def spec(tmp_path):
     header = "070701" + "".join(f"{field:08X}" for field in [0] * 6 + [24 * MIB] + [0] * 4 + [4, 0])
     path = tmp_path / "web-initrd.img"
     data = header.encode() + b"big\0" + b"\0" * 2
-    path.write_bytes(gzip.compress(data + random.Random(0).randbytes(24 * MIB), 1))
+    path.write_bytes(gzip.compress(data + random.Random(0).randbytes(24 * MIB), 0))
     return lambda mem_mib: MachineSpec(kernel=Path("k"), initrd=path, mem_mib=mem_mib)
 
 

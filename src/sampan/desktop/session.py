@@ -104,9 +104,11 @@ def run(spec: MachineSpec, options: Options, report: Callable[[Event], None]) ->
     Has to be called in the main thread, which is where signals arrive.
 
     Raises:
+        UsageError: the spec makes no sense.
         MemoryTooSmallError: its initrd would not fit.
         SampanError: as `VM.launch`.
     """
+    spec.check()
     memory.check(spec)
     return asyncio.run(_Session(options, report).run(spec))
 
@@ -122,18 +124,17 @@ class _Session:
         output = terminal.Output(self._options.stdio.output, plain=self._options.stdio.plain)
         launch = LaunchOptions(runtime_root=self._options.runtime_root)
         with self._signals():
-            async with VM.launch(spec, launch) as vm:
-                end = await self._attend(vm, output)
+            async with VM.launch(spec, launch, prepare=output.attach) as vm:
+                end = await self._attend(vm)
             await output.drain()
         self._report(Ended(end))
         return Outcome(end, self._cause)
 
-    async def _attend(self, vm: VM, output: terminal.Output) -> End:
+    async def _attend(self, vm: VM) -> End:
         """Be the console of `vm`, and do what is asked, until it ends."""
         keyboard = self._options.stdio.keyboard
         escapes = terminal.ESCAPES if keyboard is not None else ""
         self._report(Started(vm.verdict.accel, vm.verdict.why, vm.pid, vm.forwards, escapes))
-        output.attach(vm.console)
         with ExitStack() as undo:
             if keyboard is not None:
                 make_raw = undo.enter_context(terminal.raw_mode(keyboard))

@@ -58,9 +58,16 @@ class VM:
     @classmethod
     @asynccontextmanager
     async def launch(
-        cls, spec: MachineSpec, options: LaunchOptions | None = None
+        cls,
+        spec: MachineSpec,
+        options: LaunchOptions | None = None,
+        *,
+        prepare: Callable[[Console], None] | None = None,
     ) -> AsyncIterator[VM]:
         """Boot a machine; it is ended (not powered off) when the block is left.
+
+        `prepare` is called with the console before the machine has said anything: attach there
+        what must not miss a byte.
 
         Raises:
             UsageError: the spec makes no sense.
@@ -76,6 +83,8 @@ class VM:
         verdict = await asyncio.to_thread(_accelerator, spec, root)
         with state.machine_folder(root) as folder:
             console = Console()
+            if prepare is not None:
+                prepare(console)
             hypervisor = await Qemu.start(
                 spec, accel=verdict.accel, folder=folder, console=console,
                 deadline_s=options.start_deadline_s,

@@ -1,0 +1,220 @@
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sampan.cli import run as verb
+
+COMMAND = (
+    sys.executable,
+    "-c",
+    "import sys; from sampan.cli.main import main; sys.exit(main())",
+    "run",
+)
+X86 = "\0" * 0x202 + "HdrS\n"
+
+
+@pytest.fixture
+def system(tmp_path, fake_qemu, runtime_root, monkeypatch):
+    """Makes a system `web` in the current folder whose kernel acts out the given steps."""
+    monkeypatch.setenv("SAMPAN_RUNTIME_DIR", str(runtime_root))
+    monkeypatch.chdir(tmp_path)
+
+    def built(*steps):
+        (tmp_path / "web-kernel").write_text("\n".join(steps))
+        (tmp_path / "web-initrd.img").write_bytes(b"")
+        (tmp_path / "web-cmdline").write_text("console=ttyS0")
+
+    return built
+
+
+def run(*words, **options):
+    """`sampan run` in a process of its own, its output in a pipe."""
+    return subprocess.run(
+        [*COMMAND, *words],
+        capture_output=True,
+        stdin=subprocess.DEVNULL,
+        text=True,
+        check=False,
+        **options,
+    )
+
+
+@pytest.mark.parametrize("words", [("web",), ("qemu", "web"), ("-kernel", "-cpus=2", "web")])
+def test_a_clean_power_off_is_status_0(system, words):
+    system("say \x1b[1mhello", "poweroff")
+    done = run("--accel", "tcg", *words)
+    assert (done.returncode, done.stdout) == (0, "hello\n")
+    assert done.stderr == "sampan: web starts on tcg\n"
+
+
+def test_why_it_is_slow_and_where_ports_are(system):
+    system("poweroff")
+    done = run("-publish", "0:80", "-publish", "0.0.0.0:0:53/udp", "web", "--arch", "amd64")
+    assert done.returncode == 0
+    assert done.stderr.splitlines()[1:] == [
+        "sampan: 127.0.0.1:40080/tcp is port 80 of the guest",
+        "sampan: 0.0.0.0:40053/udp is port 53 of the guest",
+    ]
+
+
+def test_quiet(system):
+    system("say hello", "poweroff")
+    assert run("-q", "web").stderr == ""
+
+
+def test_events_as_json(system):
+    system("say hello", "poweroff")
+    done = run("--json", "--accel", "tcg", "web")
+    started, ended = map(json.loads, done.stderr.splitlines())
+    assert done.stdout == "hello\n"
+    assert (started["event"], started["accel"], started["forwards"]) == ("started", "tcg", [])
+    assert ended == {"event": "ended", "end": {"ending": "powered-off", "detail": ""}}
+
+
+def test_a_hypervisor_that_dies(system):
+    system("complain no memory", "exit 1")
+    done = run("web")
+    assert done.returncode == 1
+    assert done.stderr.endswith("sampan: QEMU ended with status 1: no memory\n")
+
+
+def test_a_guest_that_panics(system):
+    system(
+        "say Kernel panic - not syncing: VFS",
+        "event {}".format('{"event": "GUEST_PANICKED"}'),
+        "exit 0",
+    )
+    done = run("web")
+    assert done.returncode == 1
+    assert "panic" in done.stderr
+
+
+@pytest.fixture
+def started():
+    """Start `sampan run`, its output in pipes; what still runs after the test is killed."""
+    children: list[Any] = []
+
+    def start(*words):
+        child = subprocess.Popen(
+            [*COMMAND, *words], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        )
+        children.append(child)
+        return child
+
+    yield start
+    for child in children:
+        child.kill()
+        child.wait()
+        child.stdout.close()
+        child.stderr.close()
+
+
+@pytest.mark.parametrize(
+    ("number", "steps", "status", "last"),
+    [
+        (signal.SIGTERM, ("button", "poweroff"), 0, "power button pressed"),
+        (signal.SIGINT, ("button", "poweroff"), 130, "power button pressed"),
+        (signal.SIGTERM, ("hang",), 1, "the guest did not power off within 0.1 s, and was ended"),
+    ],
+)
+def test_signals(system, started, number, steps, status, last):
+    system("say up", *steps)
+    child = started("--stop-timeout", "0.1" if "hang" in steps else "30", "web")
+    assert child.stdout.readline() == "up\n"
+    os.kill(child.pid, number)
+    _, said = child.communicate(timeout=30)
+    assert child.returncode == status
+    assert last in said
+
+
+def test_a_reader_that_leaves_does_not_end_the_machine(system, started):
+    system("say up", "button", "say " + "x" * 3000, "poweroff")
+    child = started("web")
+    child.stdout.readline()
+    child.stdout.close()
+    child.terminate()
+    assert child.wait(timeout=30) == 0
+
+
+def test_a_taken_port(system):
+    system("poweroff")
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        done = run("-publish", f"{port}:80", "web")
+    assert done.returncode == 1
+    assert done.stderr.startswith(f"sampan: host port {port}/tcp is already in use on 127.0.0.1\n")
+
+
+def test_no_qemu(sampan, system, monkeypatch):
+    system("poweroff")
+    monkeypatch.setattr("shutil.which", lambda *_args, **_options: None)
+    done = sampan("run", "--arch", "amd64", "web")
+    assert done.status == 3
+    assert "qemu-system-x86_64 is not installed" in done.err
+    assert "apt install qemu-system-x86" in done.err
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("web.yml",), "web.yml describes a system; it has to be built before it can run"),
+        (("-disk", "size=1G", "web"), "--disk is not there yet"),
+        (("-uefi", "web"), "--uefi is not there yet"),
+        (("hyperkit", "web"), "cannot run machines with hyperkit yet"),
+        (("qemu",), "the name of the system is missing"),
+        (("web", "db"), "cannot run several systems at once: web db"),
+        (("-mem", "much", "web"), "--mem: 'much' is not a size"),
+        (("-mem", "8", "web"), "8 MiB of memory is too little for any Linux kernel"),
+        (("-cpus", "0", "web"), "a machine cannot have 0 cpus"),
+        (("-accel", "warp", "web"), "--accel: 'warp' names no accelerator"),
+        (("-arch", "vax", "web"), "cannot run machines of architecture 'vax'"),
+        (("-arch", "arm64", "web"), "web-kernel is a kernel for amd64, not arm64"),
+        (("-publish", "x", "web"), "cannot publish 'x': it has no guest port"),
+        ((), "Missing argument"),
+    ],
+)
+def test_wrong_usage_is_status_2(sampan, system, words, message):
+    system(X86)
+    done = sampan("run", *words)
+    assert done.status == 2
+    assert message in done.err
+
+
+def test_too_little_memory(sampan, system, tmp_path):
+    system("poweroff")
+    # a cpio archive of one file of 64 MiB, which is a hole
+    header = b"070701" + b"0" * 48 + b"04000000" + b"0" * 32 + b"00000002" + b"0" * 8 + b"a\0"
+    with (tmp_path / "web-initrd.img").open("wb") as stream:
+        stream.write(header)
+        stream.truncate(len(header) + (64 << 20))
+    done = sampan("run", "--mem", "100", "web")
+    assert done.status == 1
+    assert "100 MiB of memory is too little: the kernel could not unpack web-initrd.img" in done.err
+    assert "256 MiB would do (--mem 256)" in done.err
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [(None, None), ("auto", None), ("kvm", "kvm"), ("kvm:tcg", None), ("tcg:kvm", "tcg")],
+)
+def test_accelerator_lists(text, expected):
+    assert verb._accelerator(text) == expected
+
+
+@pytest.mark.parametrize(("text", "mib"), [("512", 512), ("2G", 2048), ("512M", 512)])
+def test_memory_sizes(text, mib):
+    assert verb._mem_mib(text) == mib
+
+
+def test_runtime_folder(tmp_path):
+    assert verb.runtime_folder({}) is None
+    assert verb.runtime_folder({"XDG_RUNTIME_DIR": str(tmp_path)}) == tmp_path / "sampan"
+    assert verb.runtime_folder({"XDG_RUNTIME_DIR": str(tmp_path / "gone")}) is None
+    assert verb.runtime_folder({"SAMPAN_RUNTIME_DIR": "here"}) == Path("here").absolute()

@@ -1,0 +1,34 @@
+"""What tests of more than one package need."""
+
+import os
+import shutil
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+FAKE_QEMU = Path(__file__).parent / "machine" / "fake_qemu.py"
+
+
+@pytest.fixture
+def runtime_root() -> Iterator[Path]:
+    """A folder for sockets; tmp_path is too long for them."""
+    root = Path(tempfile.mkdtemp(prefix="sampan-test-", dir="/tmp"))
+    yield root
+    shutil.rmtree(root)
+
+
+@pytest.fixture
+def fake_qemu(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder, first on PATH, where every qemu-system-… acts out scripts (see fake_qemu.py)."""
+    folder = tmp_path / "bin"
+    folder.mkdir()
+    for name in ("qemu-system-x86_64", "qemu-system-aarch64"):
+        program = folder / name
+        program.write_text(f'#!/bin/sh\nexec "{sys.executable}" -S "{FAKE_QEMU}" "$@"\n')
+        program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{folder}:{os.environ['PATH']}")
+    monkeypatch.setenv("FAKE_QEMU", str(folder))
+    return folder

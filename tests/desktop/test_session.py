@@ -1,0 +1,122 @@
+import os
+import pty
+import signal
+import threading
+
+import pytest
+
+from sampan.desktop import session
+from sampan.errors import SampanError
+from sampan.machine import Accelerator, Ending, Forward, MachineSpec
+from sampan.machine.terminal import ESCAPES
+
+
+@pytest.fixture
+def play(fake_qemu, runtime_root, tmp_path):
+    """Run a machine that acts out steps; gives the outcome, the output and the events.
+
+    `at` maps a text to what to do when the output has shown it.
+    """
+
+    def played(*steps, at=None, deadline_s=10.0, keyboard=None, publish=()):
+        kernel = tmp_path / "script"
+        kernel.write_text("\n".join(steps))
+        reading, writing = os.pipe()
+        events: list[session.Event] = []
+        options = session.Options(
+            stdio=session.Stdio(output=writing, keyboard=keyboard, plain=True),
+            runtime_root=runtime_root,
+            power_off_deadline_s=deadline_s,
+        )
+        reader = Reader(reading, dict(at or {}))
+        reader.start()
+        try:
+            spec = MachineSpec(kernel=kernel, accel=Accelerator.TCG, publish=publish)
+            outcome = session.run(spec, options, events.append)
+        finally:
+            os.close(writing)
+            reader.join()
+        return outcome, reader.text, events
+
+    return played
+
+
+class Reader(threading.Thread):
+    """Takes what the session prints, and does something when it has shown a text."""
+
+    def __init__(self, descriptor, at):
+        super().__init__()
+        self.descriptor = descriptor
+        self.at = at
+        self.text = ""
+
+    def run(self):
+        while data := os.read(self.descriptor, 4096):
+            self.text += data.decode()
+            for text in [text for text in self.at if text in self.text]:
+                self.at.pop(text)()
+        os.close(self.descriptor)
+
+
+def send(number):
+    return lambda: os.kill(os.getpid(), number)
+
+
+def test_a_guest_that_powers_off(play):
+    outcome, text, events = play("say hi", "poweroff")
+    assert text == "hi\n"
+    assert (outcome.end.ending, outcome.cause) == (Ending.POWERED_OFF, session.Cause.GUEST)
+    started, ended = events
+    assert isinstance(started, session.Started)
+    assert (started.accel, started.escapes) == (Accelerator.TCG, "")
+    assert ended == session.Ended(outcome.end)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_presses_the_power_button(play, number):
+    outcome, text, events = play("say up", "button", "say off", "poweroff", at={"up": send(number)})
+    assert text == "up\noff\n"
+    assert (outcome.end.ending, outcome.cause) == (Ending.POWERED_OFF, session.Cause.SIGNAL)
+    assert session.Stopping(10.0) in events
+
+
+def test_an_interrupt_is_told_apart(play):
+    outcome, _, _ = play("say up", "button", "poweroff", at={"up": send(signal.SIGINT)})
+    assert (outcome.end.clean, outcome.cause) == (True, session.Cause.INTERRUPT)
+
+
+def test_a_guest_that_does_not_obey_is_ended(play):
+    outcome, _, _ = play("say up", "hang", at={"up": send(signal.SIGTERM)}, deadline_s=0.05)
+    assert (outcome.end.ending, outcome.cause) == (Ending.FORCED, session.Cause.SIGNAL)
+
+
+def test_a_second_signal_ends_it_at_once(play):
+    at = {"up": send(signal.SIGTERM), "pressed": send(signal.SIGTERM)}
+    outcome, _, _ = play("say up", "button", "say pressed", "hang", at=at, deadline_s=600.0)
+    assert outcome.end.ending is Ending.FORCED
+
+
+def test_keys_and_escapes(play):
+    master, keyboard = pty.openpty()
+    at = {
+        "login": lambda: os.write(master, b"root\r\x01h\x01p"),
+        "bye": lambda: os.write(master, b"\x01x"),
+    }
+    steps = ("say login", "await root\r", "button", "say bye", "hang")
+    outcome, _, events = play(*steps, at=at, keyboard=keyboard)
+    os.close(master)
+    os.close(keyboard)
+    assert (outcome.end.ending, outcome.cause) == (Ending.FORCED, session.Cause.USER)
+    assert events[0].escapes == ESCAPES
+    assert session.Helped(ESCAPES) in events
+
+
+def test_published_ports_are_told(play):
+    _, _, events = play("poweroff", publish=(Forward.parse("0:80"),))
+    assert events[0].forwards == (Forward.parse("40080:80"),)
+
+
+def test_failures_to_start_pass_through(play):
+    with pytest.raises(SampanError, match="QEMU did not start"):
+        play("silent")
+    assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
