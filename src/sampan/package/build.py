@@ -20,7 +20,7 @@ from sampan.oci import model
 from sampan.oci.layout import Cache
 from sampan.oci.model import Descriptor, Index, Platform
 from sampan.oci.reference import Reference
-from sampan.package import artifact, catalog, composer, dockerfile, document
+from sampan.package import argument, artifact, catalog, composer, dockerfile, document
 from sampan.package import tag as tags
 from sampan.package.recipe import Debian, Recipe
 from sampan.package.stage import Stage
@@ -251,7 +251,6 @@ def _build_dockerfile(
     package: Package, cache: Cache, platform: Platform, options: Options, progress: Progress
 ) -> list[Descriptor]:
     recipe = package.recipe
-    arguments = [tuple(word.partition("=")[::2]) for word in recipe.build_args]
     single = _single(package, platform)
     with (
         tempfile.TemporaryDirectory(prefix="sampan-build-") as room,
@@ -264,7 +263,7 @@ def _build_dockerfile(
             platform=platform,
             name=single.canonical,
             output=output,
-            arguments=(*((a, b) for a, b in arguments), *options.build_args),
+            arguments=_arguments(package, options),
             labels=tuple(sorted(labels(package).items())),
             network=recipe.network if options.network is None else options.network,
             cached=not recipe.disable_cache if options.cached is None else options.cached,
@@ -278,6 +277,15 @@ def _build_dockerfile(
         with output.open("rb") as stream:
             archive.import_archive(cache, stream)
     return [_with_platform(item, platform) for item in _manifests(cache, single)]
+
+
+def _arguments(package: Package, options: Options) -> argument.Pairs:
+    """The build arguments: ours, the recipe's, and those of the caller, of which the last wins."""
+    ours = argument.preset(
+        package.sources, gitrepo=package.recipe.gitrepo, image=package.reference.familiar
+    )
+    recipes = argument.expand(package.recipe.build_args, package.folder, show_tag)
+    return tuple(dict((*ours, *recipes, *options.build_args)).items())
 
 
 def _single(package: Package, platform: Platform) -> Reference:

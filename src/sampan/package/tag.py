@@ -28,11 +28,15 @@ class TagError(SampanError):
 
 @dataclass(frozen=True, slots=True)
 class Sources:
-    """The state of a package's sources. `revision` is the commit's hash, `""` without git."""
+    """The state of a package's sources.
+
+    `revision` is the commit's hash, `""` without git; `commit_s` its time, in seconds since 1970.
+    """
 
     hash: str
     dirty: bool = False
     revision: str = ""
+    commit_s: int = 0
 
 
 def package_tag(
@@ -120,14 +124,15 @@ def _git_sources(top: Path, paths: Sequence[Path], commit: str) -> Sources:
     found = trees[0]
     if len(trees) > 1:
         found = hashlib.sha1("".join(trees).encode(), usedforsecurity=False).hexdigest()
-    revision = _git(top, "rev-parse", commit).strip()
+    revision, commit_s = _git(top, "show", "-s", "--format=%H %ct", commit).split()
+    clean = Sources(found, revision=revision, commit_s=int(commit_s))
     if commit != "HEAD":
-        return Sources(found, revision=revision)
+        return clean
     names = [str(path.relative_to(top)) for path in paths]
     untracked = _git(top, "ls-files", "-z", "--others", "--exclude-standard", "--", *names)
     changed = proc.run(["git", "-C", top, "diff", "--quiet", "HEAD", "--", *names], check=False)
     if changed.status == 0 and not untracked:
-        return Sources(found, revision=revision)
+        return clean
     tracked = _git(top, "ls-files", "-z", "--", *names)
     hasher = hashlib.sha256()
     for name in [*tracked.split("\0"), *untracked.split("\0")]:
