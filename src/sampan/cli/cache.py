@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import shutil
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import nullcontext
 from pathlib import Path
-from typing import IO, TYPE_CHECKING
+from typing import TYPE_CHECKING
 
 import click
 
@@ -17,6 +16,7 @@ from sampan.cli.settings import Settings
 if TYPE_CHECKING:
     from sampan.oci.layout import Cache
     from sampan.oci.model import Platform
+    from sampan.oci.reference import Reference
 
 _MADE = ("steps", "packages", "apt")  # what can be made again, beside the images
 _EPILOG = """\b
@@ -122,14 +122,20 @@ def push(settings: Settings, names: tuple[str, ...], remote_name: str | None) ->
     epilog="\b\nExamples:\n  sampan cache import image.tar\n  docker save web | sampan cache import -\n",
 )
 @click.argument("file", metavar="FILE|-")
+@click.option("--name", metavar="NAME", help="What the one image of the file is to be called.")
 @click.pass_obj
-def import_(settings: Settings, file: str) -> None:
+def import_(settings: Settings, file: str, name: str | None) -> None:
     """Add the images of an OCI layout or `docker save` tar."""
     from sampan.oci import archive
+    from sampan.oci.reference import Reference
 
-    with _opened(file) as stream:
-        for reference in archive.import_archive(_cache(settings), stream):
-            click.echo(reference.familiar)
+    given = Reference.parse(name).with_default_tag() if name else None
+    source = sys.stdin.buffer if file == "-" else Path(file)
+    found = archive.import_archive(
+        _cache(settings), source, name=given, progress=settings.progress()
+    )
+    for reference in found:
+        _show_name(settings, reference)
 
 
 @command.command(
@@ -143,22 +149,24 @@ def import_(settings: Settings, file: str) -> None:
     "--format", "format_", type=click.Choice(["oci", "docker", "filesystem"]), default="oci",
     show_default=True, help="An OCI layout, what docker load reads, or the files themselves.",
 )  # fmt: skip
-@click.option("--platform", metavar="OS/ARCH", help="[default: this computer's]")
+@click.option("--platform", metavar="OS/ARCH", help="Only this platform.")
 @click.pass_obj
 def export(settings: Settings, name: str, outfile: str, format_: str, platform: str | None) -> None:
     """Write an image to a tar file."""
     from sampan.base import fs
     from sampan.oci import archive
+    from sampan.oci.model import Platform
     from sampan.oci.reference import Reference
 
-    cache = _cache(settings)
-    reference = Reference.parse(name).with_default_tag()
-    wanted = _platforms([platform] if platform else [])[0]
-    if outfile == "-":
-        archive.export_archive(cache, reference, sys.stdout.buffer, format=format_, platform=wanted)
-        return
-    with fs.atomic_file(Path(outfile), durable=False) as stream:
-        archive.export_archive(cache, reference, stream, format=format_, platform=wanted)
+    target = fs.atomic_file(Path(outfile), durable=False)
+    with nullcontext(sys.stdout.buffer) if outfile == "-" else target as stream:
+        archive.export_archive(
+            _cache(settings),
+            Reference.parse(name).with_default_tag(),
+            stream,
+            format=format_,
+            platform=Platform.parse(platform) if platform else None,
+        )
 
 
 @command.command("rm", epilog="\b\nExamples:\n  sampan cache rm nginx:alpine\n")
@@ -205,13 +213,9 @@ def _platforms(words: list[str] | tuple[str, ...]) -> tuple[Platform, ...]:
     return tuple(map(Platform.parse, names)) or (Platform.host(),)
 
 
-@contextmanager
-def _opened(file: str) -> Iterator[IO[bytes]]:
-    if file == "-":
-        yield sys.stdin.buffer
-        return
-    with Path(file).open("rb") as stream:
-        yield stream
+def _show_name(settings: Settings, reference: Reference) -> None:
+    line = {"name": reference.canonical}
+    sys.stdout.write(jsonout.line(line) if settings.json else f"{reference.familiar}\n")
 
 
 def _say_freed(settings: Settings, size: int) -> None:
