@@ -55,6 +55,19 @@ def test_linuxkits_form(debian_kernel):
         assert dep.read() == b"kernel/a-b.ko: kernel/c.ko\nkernel/c.ko:\n"
 
 
+def test_modules_may_stay_compressed(debian_kernel):
+    recipe = Kernel(modules=(Restricted.module("a_b"),), compressed=True)
+    kernel.arrange(debian_kernel, recipe, "amd64")
+    tar = io.BytesIO(debian_kernel.read(debian_kernel.find("kernel.tar")))
+    with tarfile.open(fileobj=tar) as archive:
+        file = archive.extractfile("lib/modules/6.1/kernel/a-b.ko.xz")
+        assert file is not None
+        assert lzma.decompress(file.read()).startswith(b"\x7fELF")
+        dep = archive.extractfile("lib/modules/6.1/modules.dep")
+        assert dep is not None
+        assert b"kernel/a-b.ko.xz: kernel/c.ko.xz\n" in dep.read()
+
+
 def test_an_unknown_module_is_named(debian_kernel):
     with pytest.raises(ModuleError, match="no module nope"):
         kernel.arrange(debian_kernel, wanted("nope"), "amd64")

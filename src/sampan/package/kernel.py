@@ -1,7 +1,7 @@
 """Turns an unpacked Debian kernel into LinuxKit's kernel image: `/kernel` and `/kernel.tar`.
 
-`/kernel.tar` holds `lib/modules/VERSION` with the chosen modules, uncompressed: the kernel may
-not be able to unpack them itself, and an initrd of plain modules compresses better. What
+`/kernel.tar` holds `lib/modules/VERSION` with the chosen modules, uncompressed unless the recipe
+says otherwise: not every kernel can unpack them itself. What
 modules say about themselves and the tables made of it are in `sampan.package.module`.
 """
 
@@ -41,7 +41,8 @@ def arrange(stage: Stage, wanted: Kernel, architecture: str) -> None:
         raise KernelError(f"one /boot/vmlinuz-… is needed; the packages have {names}")
     version = images[0].entry.name.removeprefix("boot/vmlinuz-")
     folder = _module_folder(stage, version)
-    members = _members(stage, folder, version, wanted.modules_for(architecture))
+    patterns = wanted.modules_for(architecture)
+    members = _members(stage, folder, version, patterns, compressed=wanted.compressed)
     with tempfile.TemporaryFile() as archive:
         tarball.write_members(archive, members)
         archive.seek(0)
@@ -62,14 +63,18 @@ def _module_folder(stage: Stage, version: str) -> str:
 
 
 def _members(
-    stage: Stage, folder: str, version: str, patterns: Sequence[str]
+    stage: Stage, folder: str, version: str, patterns: Sequence[str], *, compressed: bool
 ) -> list[tarball.Member]:
     nodes = {
         node.entry.name.removeprefix(f"{folder}/"): node
         for node in stage
         if node.entry.name.startswith(f"{folder}/") and node.entry.kind is Kind.FILE
     }
-    sources = {_plain(path): node for path, node in nodes.items() if module.is_module(path)}
+    sources = {
+        path if compressed else _plain(path): node
+        for path, node in nodes.items()
+        if module.is_module(path)
+    }
     builtin = stage.read(nodes["modules.builtin"]).decode() if "modules.builtin" in nodes else ""
     chosen = module.choose(
         sources,
@@ -87,7 +92,8 @@ def _members(
     content |= {
         name: functools.partial(stage.read, nodes[name]) for name in _KEPT_TABLES if name in nodes
     }
-    content |= {item.path: functools.partial(_elf, stage, sources[item.path]) for item in chosen}
+    read = stage.read if compressed else functools.partial(_elf, stage)
+    content |= {item.path: functools.partial(read, sources[item.path]) for item in chosen}
     return tarball.with_parents(
         tarball.file(f"lib/modules/{version}/{path}", data) for path, data in content.items()
     )

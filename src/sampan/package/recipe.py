@@ -189,9 +189,12 @@ class Kernel(Part, frozen=True):
 
     A pattern is a module's name with `*` and `?` (`virtio_*`); `-` and `_` are the same.
     `["*"]` is every module; `i6300esb [amd64]` is one that only that architecture has.
+    `compressed` modules take a quarter of the memory in an initrd; the kernel has to unpack them
+    (Debian's can since trixie).
     """
 
     modules: Annotated[tuple[ModuleText, ...], "modules to put into kernel.tar (patterns)"] = ()
+    compressed: Annotated[bool, "whether modules stay compressed, as Debian has them"] = False
 
     def modules_for(self, architecture: str) -> tuple[str, ...]:
         """The patterns for `architecture` (Debian's name)."""
