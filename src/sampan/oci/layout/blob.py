@@ -12,7 +12,7 @@ import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import IO, BinaryIO
+from typing import IO, BinaryIO, Protocol
 
 from sampan.base import fs
 from sampan.base.progress import Task
@@ -21,6 +21,12 @@ from sampan.oci.digest import Digest, DigestMismatchError
 from sampan.oci.model import DOCUMENT_LIMIT, Descriptor
 
 _CHUNK = 1 << 20
+
+
+class Readable(Protocol):
+    """What a blob can be read from: `read` gives at most `size` bytes, none at the end."""
+
+    def read(self, size: int = -1, /) -> bytes: ...
 
 
 class BlobMissingError(SampanError):
@@ -80,7 +86,7 @@ class BlobStore:
 
     def put(
         self,
-        source: IO[bytes] | bytes,
+        source: Readable | bytes,
         expected: Descriptor | Digest | None = None,
         task: Task | None = None,
     ) -> Digest:
@@ -159,7 +165,7 @@ class BlobStore:
         return freed
 
 
-def _chunks(source: IO[bytes] | bytes) -> Iterator[bytes]:
+def _chunks(source: Readable | bytes) -> Iterator[bytes]:
     if isinstance(source, bytes):
         yield source
         return

@@ -17,7 +17,7 @@ import os
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
-from typing import IO, BinaryIO
+from typing import BinaryIO
 
 import msgspec
 
@@ -28,7 +28,7 @@ from sampan.errors import SampanError
 from sampan.oci import model
 from sampan.oci.digest import Digest
 from sampan.oci.layout import image as images
-from sampan.oci.layout.blob import BlobMissingError, BlobStore
+from sampan.oci.layout.blob import BlobMissingError, BlobStore, Readable
 from sampan.oci.layout.image import Image, ImageNotFoundError
 from sampan.oci.layout.partial import Partial, open_partial
 from sampan.oci.layout.reach import reach
@@ -85,7 +85,7 @@ class Cache:
 
     def put_blob(
         self,
-        source: IO[bytes] | bytes,
+        source: Readable | bytes,
         expected: Descriptor | Digest | None = None,
         progress: Progress = SILENT,
     ) -> Digest:
@@ -167,6 +167,17 @@ class Cache:
             SampanError: one of its documents is missing or damaged.
         """
         return images.resolve(self.blobs, reference, self._must_find(reference), platform)
+
+    def images(self, reference: Reference, descriptor: Descriptor | None = None) -> Iterator[Image]:
+        """The image of that name for every platform that is there.
+
+        `descriptor` may point to an image that does not have the name yet.
+
+        Raises:
+            ImageNotFoundError: the name is unknown.
+            SampanError: a document is missing or damaged.
+        """
+        return images.every(self.blobs, reference, descriptor or self._must_find(reference))
 
     def remove(self, reference: Reference) -> int:
         """Take the image's name away, and the blobs that no other image uses.

@@ -76,7 +76,7 @@ def resolve(
         ImageNotFoundError: there is none; the error names the platforms there are.
         SampanError: a document is missing or damaged.
     """
-    found = list(_images(blobs, reference, descriptor, None, _MAX_DEPTH))
+    found = list(every(blobs, reference, descriptor))
     matching = [image for image in found if platform.accepts(image.platform)]
     if not matching:
         have = ", ".join(sorted({str(image.platform) for image in found})) or "nothing"
@@ -85,6 +85,15 @@ def resolve(
             hint=f"sampan cache pull --platform {platform} {reference.familiar}",
         )
     return min(matching, key=lambda image: _preference(platform, image.platform))
+
+
+def every(blobs: BlobStore, reference: Reference, descriptor: Descriptor) -> Iterator[Image]:
+    """The images that `descriptor` leads to and that are there, one for each platform.
+
+    Raises:
+        SampanError: a document is missing or damaged.
+    """
+    yield from _images(blobs, reference, descriptor, None, _MAX_DEPTH)
 
 
 def _preference(wanted: Platform, offered: Platform) -> tuple[bool, int, str]:

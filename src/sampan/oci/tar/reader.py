@@ -44,7 +44,7 @@ class Content:
         self.offset = source.position
         self.remaining = size
 
-    def read(self, size: int = -1) -> bytes:
+    def read(self, size: int = -1, /) -> bytes:
         """At most `size` bytes (all that is left when negative); empty at the end.
 
         Raises:
