@@ -16,13 +16,21 @@ import msgspec
 from sampan.base import fs
 from sampan.base.progress import SILENT, Progress
 from sampan.errors import SampanError, UsageError
-from sampan.oci import model
+from sampan.oci import archive, model
 from sampan.oci.layout import Cache
 from sampan.oci.model import Descriptor, Index, Platform
 from sampan.oci.reference import Reference
-from sampan.package import argument, artifact, catalog, composer, dockerfile, document
+from sampan.package import (
+    argument,
+    artifact,
+    catalog,
+    composer,
+    dependency,
+    dockerfile,
+    document,
+)
 from sampan.package import tag as tags
-from sampan.package.recipe import Debian, Recipe
+from sampan.package.recipe import Debian, DockerImages, Recipe
 from sampan.package.stage import Stage
 from sampan.spec.label import format_label
 from sampan.spec.model import ContainerDefaults
@@ -251,11 +259,15 @@ def _build_dockerfile(
     package: Package, cache: Cache, platform: Platform, options: Options, progress: Progress
 ) -> list[Descriptor]:
     recipe = package.recipe
+    images = recipe.depends.docker_images
     single = _single(package, platform)
     with (
         tempfile.TemporaryDirectory(prefix="sampan-build-") as room,
-        dockerfile.context(package.folder, recipe.extra_sources) as context,
+        dockerfile.context(
+            package.folder, recipe.extra_sources, copied=images != DockerImages()
+        ) as context,
     ):
+        dependency.save_images(images, context, cache, platform)
         output = Path(room) / "image.tar"
         job = dockerfile.Job(
             context=context,
@@ -272,10 +284,7 @@ def _build_dockerfile(
             epoch_s=options.debian.epoch_s,
         )
         dockerfile.run(job, builder=options.builder, progress=progress)
-        from sampan.oci import archive
-
-        with output.open("rb") as stream:
-            archive.import_archive(cache, stream)
+        archive.import_archive(cache, output, name=single, progress=progress)
     return [_with_platform(item, platform) for item in _manifests(cache, single)]
 
 

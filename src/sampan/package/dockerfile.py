@@ -117,13 +117,15 @@ def run(job: Job, *, builder: Builder | None = None, progress: Progress = SILENT
 
 
 @contextmanager
-def context(folder: Path, extra: Sequence[ExtraSource]) -> Iterator[Path]:
+def context(folder: Path, extra: Sequence[ExtraSource], *, copied: bool = False) -> Iterator[Path]:
     """The folder to build in: `folder` itself, or a copy that has the extra sources in it.
+
+    `copied` asks for a copy in any case, so that more can be put into it.
 
     Raises:
         SampanError: an extra source does not exist.
     """
-    if not extra:
+    if not extra and not copied:
         yield folder
         return
     with tempfile.TemporaryDirectory(prefix="sampan-context-") as room:
