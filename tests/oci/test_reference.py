@@ -96,3 +96,11 @@ def test_canonical_round_trips(components, tag, with_digest):
     reference = Reference.parse(text)
     assert reference.canonical == text
     assert Reference.parse(reference.familiar) == reference
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["docker.io/my.org/x:1", "docker.io/localhost/x", "docker.io/library/" + "ab" * 32],
+)
+def test_familiar_keeps_the_registry_where_the_short_name_would_mean_something_else(text):
+    assert Reference.parse(text).familiar == text

@@ -83,11 +83,13 @@ class Reference(msgspec.Struct, frozen=True, order=True):
     @property
     def familiar(self) -> str:
         """The shortest text that parses to this reference: what people read."""
-        short = self.repository
-        if self.registry != DEFAULT_REGISTRY:
+        short = self.repository.removeprefix(_OFFICIAL)
+        if "/" in short:
+            short = self.repository
+        first, slash, _ = short.partition("/")
+        ambiguous = bool(slash) and _looks_like_host(first)  # docker.io/my.org/x
+        if self.registry != DEFAULT_REGISTRY or ambiguous or _IS_IMAGE_ID.fullmatch(short):
             short = self.name
-        elif short.startswith(_OFFICIAL) and "/" not in short.removeprefix(_OFFICIAL):
-            short = short.removeprefix(_OFFICIAL)
         return short + self._suffix
 
     def with_default_tag(self) -> Reference:
@@ -129,10 +131,14 @@ def _split_tag(text: str, name: str) -> tuple[str, str | None]:
     return head, tag
 
 
+def _looks_like_host(component: str) -> bool:
+    return "." in component or ":" in component or component == "localhost"
+
+
 def _split_registry(name: str) -> tuple[str, str]:
     first, slash, rest = name.partition("/")
-    looks_like_host = "." in first or ":" in first or first == "localhost"
-    registry, repository = (first, rest) if slash and looks_like_host else (DEFAULT_REGISTRY, name)
+    is_host = bool(slash) and _looks_like_host(first)
+    registry, repository = (first, rest) if is_host else (DEFAULT_REGISTRY, name)
     if registry == _LEGACY_REGISTRY:
         registry = DEFAULT_REGISTRY
     if registry == DEFAULT_REGISTRY and "/" not in repository:
