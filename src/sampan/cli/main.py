@@ -83,6 +83,13 @@ def load(verb: Verb) -> click.Command:
     help="Ask URL instead of REGISTRY (of all, without one); repeat.  [env: LINUXKIT_MIRROR]",
 )
 @click.option(
+    "--registry-creds",
+    "logins",
+    multiple=True,
+    metavar="REGISTRY=USER:PASSWORD",
+    help="A login, before those of Docker's configuration; repeat.",
+)
+@click.option(
     "--debian-mirror",
     default="",
     metavar="URL",
@@ -106,6 +113,7 @@ def sampan(
     cache: Path | None,
     certificates: tuple[Path, ...],
     mirrors: tuple[str, ...],
+    logins: tuple[str, ...],
     debian_mirror: str,
     quiet: bool,
     verbose: int,
@@ -116,6 +124,7 @@ def sampan(
         cache=cache or settings_.cache_folder(),
         certificates=certificates,
         mirrors=mirrors or settings_.mirrors_of_environment(),
+        logins=logins,
         debian_mirror=debian_mirror,
         quiet=quiet,
         verbosity=0 if quiet else verbose,

@@ -21,6 +21,7 @@ class Settings(NamedTuple):
     cache: Path
     certificates: tuple[Path, ...] = ()
     mirrors: tuple[str, ...] = ()
+    logins: tuple[str, ...] = ()
     debian_mirror: str = ""
     quiet: bool = False
     verbosity: int = 1
