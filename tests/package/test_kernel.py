@@ -43,11 +43,16 @@ def test_linuxkits_form(debian_kernel):
                 "kernel/a-b.ko",
                 "kernel/c.ko",
                 "modules.alias",
+                "modules.alias.bin",
                 "modules.builtin",
+                "modules.builtin.alias.bin",
+                "modules.builtin.bin",
                 "modules.dep",
+                "modules.dep.bin",
                 "modules.order",
                 "modules.softdep",
                 "modules.symbols",
+                "modules.symbols.bin",
             )
         ]
         dep = archive.extractfile("lib/modules/6.1/modules.dep")

@@ -106,3 +106,20 @@ def test_what_is_needed_by_two_is_loaded_before_both():
         Module("c", "c.ko", ("a",)),  # a circle, which no kernel has
     ]
     assert module.dependency_table(modules).splitlines()[0] == "a.ko: b.ko c.ko"
+
+
+def test_binary_tables():
+    modules = [
+        Module("a", "k/a.ko", ("b",), aliases=("pci:v-[a-c]-*",)),
+        Module("b", "k/b.ko", symbols=("f",)),
+    ]
+    facts = b"ext4.alias=fs-ext4\0ext4.license=GPL\0virtio-pci.alias=pci:v1\0"
+    tables = module.binary_tables(modules, ["ext4"], facts)
+    assert b"k/a.ko: k/b.ko\0" in tables["modules.dep.bin"]
+    assert b"ci:v_[a-c]_*\0" in tables["modules.alias.bin"]
+    assert b"ymbol:f\0" in tables["modules.symbols.bin"]
+    assert b"xt4\0" in tables["modules.builtin.bin"]
+    aliases = tables["modules.builtin.alias.bin"]
+    assert b"s_ext4\0" in aliases
+    assert b"virtio_pci\0" in aliases
+    assert b"GPL" not in aliases

@@ -75,12 +75,14 @@ def _members(
         for path, node in nodes.items()
         if module.is_module(path)
     }
-    builtin = stage.read(nodes["modules.builtin"]).decode() if "modules.builtin" in nodes else ""
+    facts = {name: stage.read(nodes[name]) for name in _KEPT_TABLES if name in nodes}
+    listed = facts.get("modules.builtin", b"").decode(errors="replace")
+    builtin = {module.module_name(path) for path in listed.split()}
     chosen = module.choose(
         sources,
         patterns,
         lambda path: module.read_module(path, _elf(stage, sources[path])),
-        builtin={module.module_name(path) for path in builtin.split()},
+        builtin=builtin,
     )
     tables = {
         "modules.dep": module.dependency_table(chosen),
@@ -89,9 +91,8 @@ def _members(
         "modules.softdep": module.soft_dependency_table(chosen),
     }
     content: dict[str, Callable[[], bytes]] = {name: text.encode for name, text in tables.items()}
-    content |= {
-        name: functools.partial(stage.read, nodes[name]) for name in _KEPT_TABLES if name in nodes
-    }
+    binary = module.binary_tables(chosen, builtin, facts.get("modules.builtin.modinfo", b""))
+    content |= {name: functools.partial(bytes, data) for name, data in (facts | binary).items()}
     read = stage.read if compressed else functools.partial(_elf, stage)
     content |= {item.path: functools.partial(read, sources[item.path]) for item in chosen}
     return tarball.with_parents(

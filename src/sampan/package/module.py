@@ -8,15 +8,18 @@ dependencies. Pure: bytes in, text out; knows nothing of packages or of the runn
 from __future__ import annotations
 
 import fnmatch
+import re
 import struct
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from sampan.errors import SampanError
+from sampan.package import trie
 
 _SUFFIXES = (".ko", ".ko.xz", ".ko.zst", ".ko.gz")
 _HEADER = struct.Struct("<16sHHIQQQIHHHHHH")  # Elf64_Ehdr, elf(5)
 _SECTION = struct.Struct("<IIQQQQIIQQ")  # Elf64_Shdr
+_BUILTIN_ALIAS = re.compile(r"(?:^|\0)([^.\0]+)\.alias=([^\0]+)")
 _ELF64_LITTLE = b"\x7fELF\x02\x01"
 
 
@@ -122,12 +125,7 @@ def choose(
 
 def dependency_table(modules: Sequence[Module]) -> str:
     """`modules.dep`: each module with all that it needs; what is to be loaded first is last."""
-    by_name = {module.name: module for module in modules}
-    lines = []
-    for module in modules:
-        needed = [by_name[name].path for name in _needs(module, by_name)]
-        lines.append(" ".join([f"{module.path}:", *needed]) + "\n")
-    return "".join(lines)
+    return "".join(f"{line}\n" for line in _dependency_lines(modules))
 
 
 def alias_table(modules: Sequence[Module]) -> str:
@@ -144,6 +142,35 @@ def symbol_table(modules: Sequence[Module]) -> str:
     )
 
 
+def binary_tables(
+    modules: Sequence[Module], builtin: Iterable[str], builtin_facts: bytes = b""
+) -> dict[str, bytes]:
+    """The same tables by their file names in the form that kmod's modprobe reads.
+
+    `builtin` are the names of what the kernel has in itself; `builtin_facts` is the content of
+    `modules.builtin.modinfo`, which has their aliases.
+    """
+    lines = enumerate(zip(modules, _dependency_lines(modules), strict=True))
+    return {
+        "modules.dep.bin": trie.encode((module.name, line, rank) for rank, (module, line) in lines),
+        "modules.alias.bin": trie.encode(
+            (_normal_alias(alias), module.name, rank)
+            for rank, module in enumerate(modules)
+            for alias in module.aliases
+        ),
+        "modules.symbols.bin": trie.encode(
+            (f"symbol:{symbol}", module.name, rank)
+            for rank, module in enumerate(modules)
+            for symbol in module.symbols
+        ),
+        "modules.builtin.bin": trie.encode((name, "", 0) for name in sorted(set(builtin))),
+        "modules.builtin.alias.bin": trie.encode(
+            (_normal_alias(alias), canonical(name), 0)
+            for name, alias in _BUILTIN_ALIAS.findall(builtin_facts.decode(errors="replace"))
+        ),
+    }
+
+
 def soft_dependency_table(modules: Sequence[Module]) -> str:
     """`modules.softdep`."""
     lines = []
@@ -153,6 +180,20 @@ def soft_dependency_table(modules: Sequence[Module]) -> str:
         if words:
             lines.append(f"softdep {module.name} {' '.join(words)}\n")
     return "".join(lines)
+
+
+def _dependency_lines(modules: Sequence[Module]) -> list[str]:
+    by_name = {module.name: module for module in modules}
+    return [
+        " ".join([f"{module.path}:", *(by_name[name].path for name in _needs(module, by_name))])
+        for module in modules
+    ]
+
+
+def _normal_alias(alias: str) -> str:
+    """An alias with `_` for each `-` that is not inside brackets, as kmod looks it up."""
+    parts = re.split(r"(\[[^\]]*\])", alias)
+    return "".join(part if part.startswith("[") else canonical(part) for part in parts)
 
 
 def _soft_dependencies(texts: Iterable[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
