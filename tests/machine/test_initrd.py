@@ -85,6 +85,7 @@ def test_empty_file(measure):
         PLAIN.replace(b"00001000", b"0000zzzz"),
         b"070701" + b"0" * 20,
     ],
+    ids=["lz4", "text", "no-cpio", "cut-gzip", "bad-gzip", "cut-zstd", "bad-number", "short"],
 )
 def test_what_cannot_be_understood(measure, data):
     with pytest.raises(NotUnderstoodError):

@@ -48,7 +48,7 @@ def test_folder_lives_as_long_as_its_block(runtime_root):
 
 
 def test_what_a_crash_left_is_removed_and_its_process_ended(runtime_root, sleeper):
-    left = runtime_root / "0badcafe"
+    left = runtime_root / "vm-0badca"
     left.mkdir()
     state.Folder(left).record(sleeper.pid)
     with state.machine_folder(runtime_root):
@@ -57,7 +57,7 @@ def test_what_a_crash_left_is_removed_and_its_process_ended(runtime_root, sleepe
 
 
 def test_a_folder_left_by_an_earlier_boot_ends_nobody(runtime_root, sleeper):
-    left = runtime_root / "0badcafe"
+    left = runtime_root / "vm-0badca"
     left.mkdir()
     living = state.Identity.of(sleeper.pid)
     assert living is not None
@@ -80,7 +80,7 @@ def test_root_that_is_too_long_is_replaced(tmp_path):
     root = state.runtime_root(long)
     assert root.parts[:2] == ("/", "tmp")
     assert not long.exists()
-    assert len(f"{root}/12345678/console") < state.SOCKET_PATH_LIMIT
+    assert len(f"{root}/vm-123456/console") < state.SOCKET_PATH_LIMIT
 
 
 def test_root_is_made_private(runtime_root):
@@ -105,3 +105,14 @@ def test_root_that_cannot_be_made(runtime_root):
     (runtime_root / "file").touch()
     with pytest.raises(MachineError, match="cannot make the runtime folder"):
         state.runtime_root(runtime_root / "file" / "x")
+
+
+def test_what_is_not_ours_is_left_alone(runtime_root):
+    mine = runtime_root / "holiday" / "photos"
+    mine.mkdir(parents=True)
+    strange = runtime_root / "vm-0badca"
+    strange.mkdir()
+    (strange / "precious").touch()
+    state.sweep(runtime_root)
+    assert mine.is_dir()
+    assert (strange / "precious").exists()

@@ -13,8 +13,8 @@ from __future__ import annotations
 
 import fcntl
 import os
+import re
 import secrets
-import shutil
 import signal
 import stat
 from collections.abc import Iterator
@@ -29,7 +29,8 @@ from sampan.machine.error import MachineError
 _log = log.get(__name__)
 
 SOCKET_PATH_LIMIT = 104  # sizeof sun_path on macOS, with its final NUL; Linux has 108
-_LONGEST_NAME = "/12345678/console"
+_FOLDER_NAME = re.compile(r"vm-[0-9a-f]{6}")
+_LONGEST_NAME = "/vm-123456/console"
 _PROC = Path("/proc")
 
 
@@ -65,6 +66,17 @@ class Folder:
         """Remember that process `pid` runs this machine."""
         if identity := Identity.of(pid):
             fs.write_atomically(self._identity, msgspec.json.encode(identity), durable=False)
+
+    def remove(self) -> None:
+        """Remove the folder; only what we put there, in case it is not one of ours after all."""
+        for path in (self.control_socket, self.console_socket, self.messages, self._identity):
+            path.unlink(missing_ok=True)
+        for path in self.path.glob(f"{fs.TEMPORARY_PREFIX}*"):  # a crash while writing
+            path.unlink(missing_ok=True)
+        try:
+            self.path.rmdir()
+        except OSError as error:
+            _log.warning("cannot remove %s: %s", self.path, error.strerror)
 
     def process(self) -> Identity | None:
         """The process that was recorded, whether it lives or not."""
@@ -116,13 +128,14 @@ def machine_folder(root: Path) -> Iterator[Folder]:
     """A new runtime folder, ours for the length of the block; what crashes left is removed."""
     with fs.locked(root / "lock"):
         sweep(root)
-        path = root / secrets.token_hex(4)
+        path = root / f"vm-{secrets.token_hex(3)}"
         path.mkdir(mode=0o700)
         owned = _lock_now(path)
+    folder = Folder(path)
     try:
-        yield Folder(path)
+        yield folder
     finally:
-        shutil.rmtree(path, ignore_errors=True)
+        folder.remove()
         if owned is not None:
             os.close(owned)
 
@@ -130,22 +143,26 @@ def machine_folder(root: Path) -> Iterator[Folder]:
 def sweep(root: Path) -> None:
     """Remove the folders whose owner is gone, ending the process left in each."""
     for path in root.iterdir():
-        if not path.is_dir() or (lock := _lock_now(path)) is None:
+        if not _FOLDER_NAME.fullmatch(path.name) or (lock := _lock_now(path)) is None:
             continue
+        folder = Folder(path)
         try:
-            identity = Folder(path).process()
+            identity = folder.process()
             if identity is not None and identity.alive():
                 _log.warning("ending machine process %d, left by a crash", identity.pid)
                 with suppress(ProcessLookupError):
                     os.kill(identity.pid, signal.SIGKILL)
-            shutil.rmtree(path, ignore_errors=True)
+            folder.remove()
         finally:
             os.close(lock)
 
 
 def _lock_now(folder: Path) -> int | None:
-    """A descriptor that holds the folder's lock, or None if somebody else does."""
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    """A descriptor that holds the folder's lock; None if somebody else does, or it is gone."""
+    try:
+        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    except OSError:  # its owner has just removed it, or it is no folder
+        return None
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:

@@ -40,6 +40,7 @@ class Qemu:
         loop = asyncio.get_running_loop()
         self.pid = process.pid
         self.argv = argv
+        self._program = f"{Path(argv[0]).name}: "
         self._process = process
         self._folder = folder
         self._exit = loop.run_in_executor(None, process.wait)
@@ -200,9 +201,11 @@ class Qemu:
             with self._folder.messages.open("rb") as stream:
                 size = stream.seek(0, 2)
                 stream.seek(max(0, size - _MESSAGE_BYTES))
-                return stream.read().decode(errors="replace").strip()
+                text = stream.read().decode(errors="replace")
         except FileNotFoundError:
             return ""  # the runtime folder is gone already: nothing to add
+        lines = (line.strip().removeprefix(self._program) for line in text.splitlines())
+        return "\n".join(line for line in lines if line and ": info: " not in line)
 
 
 @contextmanager
