@@ -44,6 +44,27 @@ def test_explain(status, words):
     assert process.explain(status) == words
 
 
+CAUGHT = f"{1 << 14:016x}"
+
+
+@pytest.mark.parametrize(
+    ("pids", "caught", "deaf"),
+    [
+        ("300\t1", "0" * 16, True),
+        ("300\t1", CAUGHT, False),
+        ("300\t8", "0" * 16, False),
+        ("300", "0" * 16, False),
+        ("1", "0" * 16, False),
+    ],
+)
+def test_who_would_not_hear_sigterm(pids, caught, deaf):
+    assert process.is_deaf(f"Name:\tx\nNSpid:\t{pids}\nSigCgt:\t{caught}\n") is deaf
+
+
+def test_an_odd_status_is_not_deaf():
+    assert not process.is_deaf("")
+
+
 def test_find():
     assert process.find("no-such-program") is None
     found = process.find("no-such-program", "sh")

@@ -223,8 +223,10 @@ def _wake_on_child() -> int:
 
 def _send(pid: int, number: int) -> None:
     try:
-        os.kill(pid, number)
-    except ProcessLookupError:
+        with open(f"/proc/{pid}/status", encoding="utf-8", errors="replace") as stream:
+            deaf = process.is_deaf(stream.read())
+        os.kill(pid, signal.SIGKILL if deaf else number)
+    except (FileNotFoundError, ProcessLookupError):
         return  # it has just ended; its pidfd says so
 
 

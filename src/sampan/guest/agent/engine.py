@@ -55,11 +55,15 @@ class RuntimeEngine:
     def start(self, bundle: Bundle) -> int:
         """See `Engine.start`."""
         _prepare_once(bundle)
-        output = log.open_log(log_path(bundle.name))
+        path = log_path(bundle.name)
+        output = log.open_log(path)
         try:
             pid = container.create(
                 self._tool, bundle, f"{STATE}/{bundle.name}", out=output, err=output
             )
+        except AgentError as error:
+            said = "".join(log.tail(path, 1))
+            raise AgentError(f"{error}: {said}" if said else str(error)) from error
         finally:
             os.close(output)
         container.start(self._tool, bundle)

@@ -62,6 +62,18 @@ def run(argv: Sequence[str]) -> tuple[int, str]:
     return wait(pid), said.decode(errors="replace").strip()
 
 
+def is_deaf(status: str) -> bool:
+    """Whether SIGTERM would do nothing to the process whose `/proc/PID/status` this is.
+
+    The kernel drops signals that the first process of a PID namespace has no handler for;
+    only SIGKILL ends such a process, and waiting for it would be waiting in vain.
+    """
+    fields = dict(line.partition(":")[::2] for line in status.splitlines())
+    pids = fields.get("NSpid", "").split()
+    caught = int(fields.get("SigCgt", "").strip() or "0", 16)
+    return len(pids) > 1 and pids[-1] == "1" and not caught >> (signal.SIGTERM - 1) & 1
+
+
 def explain(status: int) -> str:
     """`ended with status 3`, `was killed by SIGKILL`."""
     if status > 128:
