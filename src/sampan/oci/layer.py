@@ -24,7 +24,7 @@ from sampan.oci.readahead import ReadAhead
 _FORMAT = 1  # raise it when what is stored changes: indexes of another format are made again
 
 
-class LayerEntry(msgspec.Struct, frozen=True, array_like=True):
+class LayerEntry(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """An entry of a layer.
 
     For a file, `offset` is where its content begins in the uncompressed archive and `digest`

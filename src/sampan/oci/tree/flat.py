@@ -37,7 +37,7 @@ class InvalidLayerError(SampanError):
         )
 
 
-class Node(msgspec.Struct, frozen=True):
+class Node(msgspec.Struct, frozen=True, gc=False):
     """An entry of the tree, and where its content is.
 
     `layer` counts from 0, the lowest; `offset` is where the content begins in that layer's
