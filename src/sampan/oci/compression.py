@@ -147,9 +147,11 @@ class PieceReader(io.RawIOBase):
         self._left = memoryview(b"")
 
     def readable(self) -> bool:
+        """Always: see `io.RawIOBase`."""
         return True
 
     def readinto(self, buffer: WriteableBuffer, /) -> int:
+        """Put bytes of one piece into `buffer` and return how many; 0 at the end."""
         while not self._left:
             piece = next(self._pieces, None)
             if piece is None:

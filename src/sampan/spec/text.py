@@ -35,6 +35,7 @@ class Bind(msgspec.Struct, frozen=True):
 
     @classmethod
     def parse(cls, text: str) -> Self:
+        """The bind that `text` means; raises ValueError if it has another form."""
         parts = text.split(":")
         if len(parts) not in (2, 3) or not all(parts):
             raise ValueError(f"{text!r} is not source:destination or source:destination:options")
@@ -58,6 +59,7 @@ class Tmpfs(msgspec.Struct, frozen=True):
 
     @classmethod
     def parse(cls, text: str) -> Self:
+        """The file system that `text` means; raises ValueError if it has another form."""
         destination, colon, options = text.partition(":")
         if ":" in options or (colon and not options):
             raise ValueError(f"{text!r} is not destination or destination:options")
@@ -77,6 +79,7 @@ class Rlimit(msgspec.Struct, frozen=True):
 
     @classmethod
     def parse(cls, text: str) -> Self:
+        """The limit that `text` means; raises ValueError if it has another form."""
         parts = [part.strip() for part in text.split(",")]
         if len(parts) != 3 or not all(parts):
             raise ValueError(f"{text!r} is not name,soft,hard (say nofile,1024,4096)")
@@ -103,6 +106,7 @@ class Mode(msgspec.Struct, frozen=True):
 
     @classmethod
     def parse(cls, text: str) -> Self:
+        """The mode that `text` means; raises ValueError if it is none."""
         if not _MODE.fullmatch(text) or int(text, 8) > cls.MAX:
             raise ValueError(f"{text!r} is not an octal mode (say '0644', at most '7777')")
         return cls(int(text, 8), text)

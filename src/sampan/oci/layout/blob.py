@@ -24,9 +24,10 @@ _CHUNK = 1 << 20
 
 
 class Readable(Protocol):
-    """What a blob can be read from: `read` gives at most `size` bytes, none at the end."""
+    """What a blob can be read from."""
 
-    def read(self, size: int = -1, /) -> bytes: ...
+    def read(self, size: int = -1, /) -> bytes:
+        """At most `size` bytes, none at the end."""
 
 
 class BlobMissingError(SampanError):
