@@ -8,9 +8,11 @@ can be read off the file. Knows nothing of cpio.
 
 from __future__ import annotations
 
+import sys
+import zlib
 from collections.abc import Callable
 from enum import StrEnum
-from typing import Protocol
+from typing import Any, Protocol
 
 from sampan.errors import SampanError
 
@@ -38,17 +40,12 @@ _THREADS = 2
 _ZSTD_LEVEL = 1
 _GZIP_LEVEL = 1
 _GZIP_BLOCK = 1 << 18
+_GZIP_WRAPPER = 31  # zlib's number for "a gzip header, 32 KiB window"
 
 
 class _Zstd:
     def __init__(self, size: int) -> None:
-        try:
-            from backports import zstd
-        except ImportError:
-            raise SampanError(
-                "zstd compression needs the package backports.zstd",
-                hint="pip install 'sampan[build]', or choose another compression",
-            ) from None
+        zstd = _zstd()
         option = zstd.CompressionParameter
         self._zstd = zstd.ZstdCompressor(
             options={
@@ -63,22 +60,20 @@ class _Zstd:
 
     def feed(self, data: bytes | bytearray) -> bytes:
         """See `Compressor.feed`."""
-        return self._zstd.compress(data)
+        return bytes(self._zstd.compress(data))
 
     def finish(self) -> bytes:
         """See `Compressor.finish`."""
-        return self._zstd.flush()
+        return bytes(self._zstd.flush())
 
 
 class _Gzip:
     def __init__(self, size: int) -> None:
         # isal writes the same bytes everywhere; zlib's depend on the system's version, so it is
         # only the fallback
-        try:
-            from isal import isal_zlib as zlib
-        except ImportError:
-            import zlib  # type: ignore[no-redef]
-        self._gzip = zlib.compressobj(_GZIP_LEVEL, zlib.DEFLATED, 31)
+        isal = _isal()
+        library = isal.isal_zlib if isal else zlib
+        self._gzip = library.compressobj(_GZIP_LEVEL, zlib.DEFLATED, _GZIP_WRAPPER)
         self._waiting = bytearray()
 
     def feed(self, data: bytes | bytearray) -> bytes:
@@ -118,6 +113,29 @@ _COMPRESSORS: dict[Compression, Callable[[int], Compressor]] = {
 }
 
 
+def _zstd() -> Any:  # noqa: ANN401  one of two modules, of which a checker knows at most one
+    try:
+        if sys.version_info >= (3, 14):
+            from compression import zstd
+        else:
+            from backports import zstd
+    except ImportError:
+        raise SampanError(
+            "zstd is not supported by this installation",
+            hint="pip install 'sampan[build]', or choose another compression",
+        ) from None
+    return zstd
+
+
+def _isal() -> Any | None:  # noqa: ANN401  an optional module
+    try:
+        import isal
+        import isal.isal_zlib
+    except ImportError:
+        return None
+    return isal
+
+
 def compressor(compression: Compression, size: int) -> Compressor:
     """A compressor for exactly `size` bytes.
 
@@ -130,15 +148,9 @@ def compressor(compression: Compression, size: int) -> Compressor:
 def identity(compression: Compression) -> str:
     """All that determines the compressed bytes beside the content: method, library, settings."""
     if compression is Compression.ZSTD:
-        from backports import zstd
-
-        return f"zstd {zstd.zstd_version} -{_ZSTD_LEVEL} job {_JOB_SIZE}"
+        return f"zstd {_zstd().zstd_version} -{_ZSTD_LEVEL} job {_JOB_SIZE}"
     if compression is Compression.GZIP:
-        try:
-            import isal
-        except ImportError:
-            import zlib
-
-            return f"zlib {zlib.ZLIB_RUNTIME_VERSION} -{_GZIP_LEVEL}"
-        return f"isal {isal.__version__} -{_GZIP_LEVEL}"
+        isal = _isal()
+        name = f"isal {isal.__version__}" if isal else f"zlib {zlib.ZLIB_RUNTIME_VERSION}"
+        return f"{name} -{_GZIP_LEVEL}"
     return "none"

@@ -1,0 +1,83 @@
+"""Images by the names that a specification uses: from the catalog, the cache, a registry."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from typing import TypeAlias
+
+from sampan.base.progress import SILENT, Progress
+from sampan.errors import SampanError
+from sampan.oci.layout import Cache, Image
+from sampan.oci.model import Platform
+from sampan.oci.reference import Reference
+from sampan.package import catalog
+
+Fetch: TypeAlias = Callable[[Reference], object]
+"""Brings an image into the cache, or raises SampanError."""
+
+_PULLS = 4
+
+
+class Finder:
+    """Finds images for one platform.
+
+    `sampan/NAME` is built from the catalog unless it is in the cache as it is now. Others are
+    taken from the cache; `fetch` brings what is not there, and with `pull` all of them anew.
+    """
+
+    def __init__(
+        self,
+        cache: Cache,
+        platform: Platform,
+        *,
+        fetch: Fetch | None = None,
+        pull: bool = False,
+        progress: Progress = SILENT,
+    ) -> None:
+        self._cache = cache
+        self._platform = platform
+        self._fetch = fetch
+        self._pull = pull
+        self._progress = progress
+        self._found: dict[str, Image] = {}
+
+    def find(self, wanted: Iterable[tuple[str, str]]) -> dict[str, Image]:
+        """The images of `wanted`, pairs of a place in the document and a name; by name.
+
+        Raises:
+            SampanError: a name is none, or the image is nowhere to be had; says which place.
+        """
+        places = {name: place for place, name in reversed(list(wanted))}
+        with ThreadPoolExecutor(_PULLS, thread_name_prefix="sampan-pull") as pool:
+            jobs = {name: pool.submit(self._one, name, place) for name, place in places.items()}
+            return {name: job.result() for name, job in jobs.items()}
+
+    def _one(self, name: str, place: str) -> Image:
+        try:
+            return self._image(Reference.parse(name))
+        except SampanError as error:
+            error.message = f"{place}: {error.message}"
+            raise
+
+    def _image(self, reference: Reference) -> Image:
+        if catalog.find(reference) is not None:
+            from sampan.package import build  # most specifications build nothing
+
+            built = build.build_from_catalog(
+                reference, self._cache, self._platform, progress=self._progress
+            )
+            if built is not None:
+                return self._cache.image(built, self._platform)
+        if self._fetch is not None and (self._pull or not self._has(reference)):
+            self._fetch(reference)
+        return self._cache.image(reference, self._platform)
+
+    def _has(self, reference: Reference) -> bool:
+        if self._cache.find(reference) is None:
+            return False
+        try:
+            self._cache.image(reference, self._platform)
+        except SampanError:
+            return False  # not for this platform, or damaged: both are cured by fetching
+        return True
