@@ -1,7 +1,9 @@
 """The Debian composer against the real apt and archive, and buildah for Dockerfiles."""
 
+import io
 import json
 import shutil
+import tarfile
 
 import pytest
 
@@ -81,6 +83,40 @@ def test_skopeo_reads_the_image(folder, tmp_path):
     argv = ["skopeo", "--override-arch", "arm64", "--insecure-policy", "copy", source, target]
     proc.run(argv, timeout_s=120)
     assert (tmp_path / "copy" / "index.json").exists()
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not proc.has_tool("depmod"), reason="needs kmod")
+def test_module_tables_are_those_of_depmod(folder, tmp_path):
+    (folder / "build.yml").write_text(
+        "image: kernel\norg: test\narches: [amd64]\ndebian:\n"
+        "  packages: [linux-image-cloud-amd64]\n  only: ['linux-image-*']\n"
+        "  kernel: {modules: ['virtio_*', overlay, 'xt_*', ext4], compressed: true}\n"
+    )
+    cache = Cache(tmp_path / "cache")
+    image = cache.image(build.build(folder, cache, PLATFORMS[0]), PLATFORMS[0])
+    [kernel] = [n for n in tree.image_tree(cache, image).nodes if n.entry.name == "kernel.tar"]
+    [data] = [b"".join(chunks) for _, chunks in tree.contents(cache, image, [kernel])]
+    with tarfile.open(fileobj=io.BytesIO(data)) as archive:
+        archive.extractall(tmp_path / "root", filter="data")
+    [ours] = (tmp_path / "root/lib/modules").iterdir()
+    theirs = tmp_path / "depmod/lib/modules" / ours.name
+    shutil.copytree(ours, theirs)
+    proc.run(["depmod", "-b", tmp_path / "depmod", ours.name])
+    for name in ("modules.alias", "modules.symbols", "modules.softdep", "modules.dep"):
+        assert lines(ours / name) == lines(theirs / name), name
+    for name in ("modules.builtin.bin", "modules.builtin.alias.bin"):
+        assert (ours / name).read_bytes() == (theirs / name).read_bytes(), name
+    argv = ["modprobe", "-d", tmp_path / "root", "-S", ours.name, "--show-depends"]
+    loaded = proc.run([*argv, "virtio-net"]).stdout.decode().splitlines()
+    names = [line.rpartition("/")[2].partition(".")[0] for line in loaded]
+    assert names == ["failover", "net_failover", "virtio_net"]
+    assert proc.run([*argv, "ext4"]).stdout == b"builtin ext4\n"
+
+
+def lines(path):
+    """The lines of a table, without comments; the order of words and lines does not count."""
+    return sorted(sorted(t.split()) for t in path.read_text().splitlines() if t[:1] != "#")
 
 
 @pytest.mark.skipif(shutil.which("buildah") is None, reason="needs buildah")

@@ -104,7 +104,7 @@ def test_what_was_asked_for_wins():
 def test_others_are_not(line):
     with pytest.raises(MirrorError, match="name no Debian archive") as caught:
         mirror.choose(mirror.parse_one_line(line))
-    assert "--mirror" in (caught.value.hint or "")
+    assert "--debian-mirror" in (caught.value.hint or "")
 
 
 def test_source_list(tmp_path):

@@ -151,7 +151,9 @@ def build_from_catalog(
 def has_platform(cache: Cache, reference: Reference, platform: Platform) -> bool:
     """Whether the cache has the image `reference` for `platform`."""
     return any(
-        item.platform is not None and platform.accepts(item.platform)
+        item.platform is not None
+        and platform.accepts(item.platform)
+        and cache.has_blob(item.digest)
         for item in _manifests(cache, reference)
     )
 

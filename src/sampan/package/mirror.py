@@ -121,7 +121,7 @@ def choose(archives: Iterable[Archive], *, mirror: str = "", security: str = "")
     if not main:
         raise MirrorError(
             "the host's apt sources name no Debian archive",
-            hint="name a mirror: --mirror URL, or SAMPAN_MIRROR=URL",
+            hint="name a mirror: --debian-mirror URL, or SAMPAN_DEBIAN_MIRROR=URL",
         )
     found = security or ("" if mirror else _likeliest(known, security=True))
     return Mirror(main.rstrip("/"), (found or f"{main.rstrip('/')}-security").rstrip("/"))

@@ -17,7 +17,7 @@ from sampan.errors import SampanError
 from sampan.package import document
 from sampan.package.recipe import Recipe
 
-COMPOSER_REVISION = 1  # count up when the same folder gives another image
+COMPOSER_REVISION = 2  # count up when the same folder gives another image
 _DIRTY_DIGITS = 7
 _IGNORED = frozenset({".git", "__pycache__", ".DS_Store"})
 
