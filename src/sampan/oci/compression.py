@@ -151,6 +151,7 @@ class PieceReader(io.RawIOBase):
         return True
 
     def readinto(self, buffer: WriteableBuffer, /) -> int:
+        """See `io.RawIOBase.readinto`."""
         """Put bytes of one piece into `buffer` and return how many; 0 at the end."""
         while not self._left:
             piece = next(self._pieces, None)

@@ -100,3 +100,10 @@ def test_a_link_that_became_a_file_has_its_content(cache, put_image, layer, item
     lower = layer([item("a", b"text"), item("b", link="a")])
     image = put_image([lower, layer([item(".wh.a")])])
     assert read_all(cache, image, image_tree(cache, image).nodes) == {"b": b"text"}
+
+
+def test_a_content_cannot_be_given_twice(cache, put_image, layer, item):
+    image = put_image([layer([item("a", b"1")])])
+    nodes = image_tree(cache, image).nodes
+    with pytest.raises(ValueError, match="has passed"):
+        read_all(cache, image, [*nodes, *nodes])

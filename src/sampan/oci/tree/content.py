@@ -42,6 +42,7 @@ def contents(
     ends the thread.
 
     Raises:
+        ValueError: a node is given twice; one pass has every byte once.
         BlobMissingError: a layer is not in the cache any more.
         DamagedStreamError: a layer is damaged on disk.
     """
@@ -87,6 +88,8 @@ class _PieceCursor:
         self._position = 0  # of the beginning of `_piece`
 
     def skip_to(self, offset: int) -> None:
+        if offset < self._position:
+            raise ValueError(f"byte {offset} of {self._what} has passed")
         while offset >= self._position + len(self._piece):
             self._next()
         self._piece = self._piece[offset - self._position :]
