@@ -1,9 +1,10 @@
+import io
 import json
+import subprocess
+import sys
+import tarfile
 
 import pytest
-
-from sampan.cli import build
-from sampan.errors import UsageError
 
 WEB = """\
 kernel:
@@ -59,25 +60,79 @@ def test_no_file(sampan):
 
 
 @pytest.mark.parametrize(
-    ("words", "default", "formats"),
-    [
-        ((), ("kernel+initrd",), ("kernel+initrd",)),
-        (("tar",), ("kernel+initrd",), ("tar",)),
-        (("kernel+initrd, tar", "tar"), (), ("kernel+initrd", "tar")),
-    ],
+    ("name", "status", "message"),
+    [("iso-efi", 1, "the format iso-efi"), ("tarr", 2, "there is no format 'tarr'")],
 )
-def test_formats(words, default, formats):
-    assert build.chosen_formats(words, default) == formats
+def test_formats_that_are_not_there(sampan, web, name, status, message):
+    said = sampan("build", "-f", f"tar, {name}", web)
+    assert said.status == status
+    assert message in said.err
+    assert "kernel+initrd" in said.err  # what there is
 
 
-@pytest.mark.parametrize(
-    ("name", "message"),
-    [("iso-efi", "the format iso-efi is not there yet"), ("tarr", "there is no format 'tarr'")],
-)
-def test_formats_that_are_not_there(name, message):
-    with pytest.raises(UsageError, match=message) as caught:
-        build.chosen_formats([name], ())
-    assert caught.value.hint == "this version writes kernel+initrd and tar"
+def test_o_stands_alone(sampan, web):
+    said = sampan("build", "--o", "x.tar", "--name", "y", web)
+    assert said.status == 2
+    assert "--o says where the output goes" in said.err
+
+
+def test_output_folder_must_be_there(sampan, web):
+    said = sampan("build", "--dir", "nowhere", web)
+    assert said.status == 2
+    assert "mkdir -p nowhere" in said.err
+
+
+def test_unknown_architecture(sampan, web):
+    said = sampan("build", "--arch", "pdp11", web)
+    assert said.status == 2
+    assert "unknown architecture 'pdp11'" in said.err
+
+
+FILES = """\
+files:
+  - {path: etc/motd, contents: hello, mode: "0644"}
+"""
+
+
+@pytest.fixture
+def files(tmp_path):
+    path = tmp_path / "files.yml"
+    path.write_text(FILES)
+    return path
+
+
+def test_a_system_of_files_only(sampan, files, tmp_path):
+    said = sampan("build", "-q", "-format", "tar,kernel+initrd", "-dir", tmp_path, files)
+    assert (said.status, said.out, said.err) == (0, "", "")
+    said = sampan("build", "-format", "tar,kernel+initrd", "-dir", tmp_path, files)
+    assert said.out.split() == [str(tmp_path / "files.tar"), str(tmp_path / "files-initrd.img")]
+    with tarfile.open(tmp_path / "files.tar") as tar:
+        assert "etc/motd" in tar.getnames()
+
+
+def test_names_and_json(sampan, files, tmp_path):
+    said = sampan("build", "--json", "--name", "x", "--format", "tar", files)
+    assert [json.loads(line) for line in said.out.splitlines()] == [{"output": "x.tar"}]
+    assert sampan("build", "-q", "--o", "y.tar", files).out == ""
+    assert (tmp_path / "x.tar").read_bytes() == (tmp_path / "y.tar").read_bytes()
+
+
+def test_standard_output(files, tmp_path):
+    done = subprocess.run(
+        [sys.executable, "-m", "sampan", "--cache", tmp_path / "c", "build", "--o", "-", files],
+        capture_output=True,
+        check=False,
+    )
+    assert done.returncode == 0
+    with tarfile.open(fileobj=io.BytesIO(done.stdout)) as tar:
+        assert "etc/motd" in tar.getnames()
+
+
+def test_times_follow_source_date_epoch(sampan, files, tmp_path, monkeypatch):
+    monkeypatch.setenv("SOURCE_DATE_EPOCH", "1000000000")
+    assert sampan("build", "--format", "tar", files).status == 0
+    with tarfile.open(tmp_path / "files.tar") as tar:
+        assert {member.mtime for member in tar} == {1000000000}
 
 
 @pytest.mark.parametrize(

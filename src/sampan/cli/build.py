@@ -5,14 +5,21 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypedDict, Unpack
 
 import click
 
-from sampan.cli.settings import Settings
+from sampan.base.clock import SystemClock
+from sampan.cli import jsonout
+from sampan.cli.settings import Settings, source_date_epoch
 from sampan.errors import UsageError
 
 if TYPE_CHECKING:
+    from sampan.image.build import Options
+    from sampan.image.output import Output
+    from sampan.oci.layout import Cache
+    from sampan.oci.model import Platform
+    from sampan.oci.reference import Reference
     from sampan.spec.model import Spec
 
 _EPILOG = """\b
@@ -26,29 +33,15 @@ Several files are merged: later ones add to lists and win over single values. A 
 for standard input, or an http(s) address.
 """
 
-_FORMATS = ("kernel+initrd", "tar")
-_LATER_FORMATS = frozenset(
-    [
-        "aws",
-        "docker",
-        "dynamic-vhd",
-        "gcp",
-        "iso-bios",
-        "iso-efi",
-        "iso-efi-initrd",
-        "kernel+erofs",
-        "kernel+iso",
-        "kernel+squashfs",
-        "qcow2-bios",
-        "qcow2-efi",
-        "raw-bios",
-        "raw-efi",
-        "rpi3",
-        "tar-kernel-initrd",
-        "vhd",
-        "vmdk",
-    ]
-)  # LinuxKit's
+
+class _Flags(TypedDict):
+    """The flags that say how, not what, is built."""
+
+    pull: bool
+    no_sbom: bool
+    sbom_output: str
+    sbom_current_time: bool
+    decompress_kernel: bool
 
 
 def read_spec(files: Sequence[str], settings: Settings) -> Spec:
@@ -70,23 +63,6 @@ def _name_of_package(folder: Path) -> str:
     return build.show_tag(folder)
 
 
-def chosen_formats(words: Sequence[str], default: Sequence[str]) -> tuple[str, ...]:
-    """The formats that `--format` words (comma lists) name, else `default`; each once.
-
-    Raises:
-        UsageError: one is unknown, or not there yet.
-    """
-    named = [name.strip() for word in words for name in word.split(",") if name.strip()]
-    formats = tuple(dict.fromkeys(named or default))
-    here = f"this version writes {' and '.join(_FORMATS)}"
-    for name in formats:
-        if name in _LATER_FORMATS:
-            raise UsageError(f"the format {name} is not there yet", hint=here)
-        if name not in _FORMATS:
-            raise UsageError(f"there is no format {name!r}", hint=here)
-    return formats
-
-
 def _later(feature: str) -> Callable[[click.Context, click.Parameter, object], None]:
     def refuse(context: click.Context, option: click.Parameter, value: object) -> None:
         del context
@@ -100,7 +76,7 @@ def _later(feature: str) -> Callable[[click.Context, click.Parameter, object], N
 @click.argument("files", nargs=-1, required=True, metavar="FILE.yml...")
 @click.option(
     "-f", "--format", "formats", multiple=True, metavar="NAME[,NAME...]",
-    help="What to write: kernel+initrd, tar.  [default: the outputs of the file, "
+    help="What to write: kernel+initrd, tar, docker, tar-kernel-initrd.  [default: the outputs of the file, "
     "else kernel+initrd; tar with --o]",
 )  # fmt: skip
 @click.option("--arch", metavar="NAME", help="amd64, arm64, ...  [default: this computer's]")
@@ -136,18 +112,15 @@ def _later(feature: str) -> Callable[[click.Context, click.Parameter, object], N
 @click.pass_obj
 def command(
     settings: Settings,
+    /,
     files: tuple[str, ...],
     formats: tuple[str, ...],
     arch: str | None,
     folder: Path,
     name: str | None,
     output: str | None,
-    pull: bool,
-    no_sbom: bool,
-    sbom_output: str,
-    sbom_current_time: bool,
-    decompress_kernel: bool,
     dry_run: bool,
+    **flags: Unpack[_Flags],
 ) -> None:
     """Build a system from its YAML files."""
     spec = read_spec(files, settings)
@@ -156,4 +129,76 @@ def command(
 
         sys.stdout.write(dump.to_json(spec) if settings.json else dump.to_yaml(spec))
         return
-    raise UsageError("only --dry-run is there yet")
+    from sampan.image import build
+    from sampan.oci.layout import Cache
+    from sampan.oci.model import Platform
+
+    cache = Cache(settings.cache)
+    platform = Platform.parse(arch) if arch else Platform.host()
+    result = build.build(
+        spec,
+        cache=cache,
+        platform=platform,
+        formats=_names(formats) or (("tar",) if output else ()),
+        output=_output(folder, name, output, files),
+        options=_options(settings, cache, platform, flags),
+        progress=settings.progress(),
+    )
+    for path in result.outputs:
+        _show(settings, path)
+
+
+def _names(words: Sequence[str]) -> tuple[str, ...]:
+    """The names in comma lists."""
+    return tuple(name.strip() for word in words for name in word.split(",") if name.strip())
+
+
+def _output(folder: Path, name: str | None, file: str | None, files: Sequence[str]) -> Output:
+    from sampan.cli import source
+    from sampan.image.output import Output
+
+    if file is not None and (name or folder != Path()):
+        raise UsageError("--o says where the output goes", hint="leave --name and --dir away")
+    return Output(
+        folder,
+        name or source.name_of(files[0]),
+        file=Path(file) if file not in (None, "-") else None,
+        stream=sys.stdout.buffer if file == "-" else None,
+    )
+
+
+def _options(settings: Settings, cache: Cache, platform: Platform, flags: _Flags) -> Options:
+    from sampan.cli.remote import remote
+    from sampan.image.build import Options
+    from sampan.image.step import FIXED_MTIME_S
+
+    epoch_s = source_date_epoch()
+    reach = remote(settings)
+
+    def fetch(reference: Reference) -> None:
+        from sampan.oci import transfer
+
+        transfer.pull(
+            cache,
+            reference.with_default_tag(),
+            platforms=[platform],
+            remote=reach,
+            progress=settings.progress(),
+        )
+
+    return Options(
+        decompress_kernel=flags["decompress_kernel"],
+        sbom_name=None if flags["no_sbom"] else flags["sbom_output"],
+        epoch_s=FIXED_MTIME_S if epoch_s is None else epoch_s,
+        created_s=int(SystemClock().wall_s()) if flags["sbom_current_time"] else None,
+        fetch=fetch,
+        pull=flags["pull"],
+        home=Path.home(),
+    )
+
+
+def _show(settings: Settings, path: Path) -> None:
+    if settings.json:
+        sys.stdout.write(jsonout.line({"output": path}))
+    elif not settings.quiet:
+        click.echo(path)
