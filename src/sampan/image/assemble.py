@@ -8,6 +8,7 @@ works in threads of its own; nothing is held whole in memory.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import IO
 
@@ -19,12 +20,13 @@ from sampan.image.larder import Larder
 from sampan.image.listing import list_step
 from sampan.image.piece import Record
 from sampan.image.pour import chunks_of
-from sampan.image.step import Made, MadeStep, Plan, Step
+from sampan.image.step import Made, MadeStep, Plan, Step, TreeStep
 from sampan.image.store import Store
 from sampan.oci import tar
 from sampan.oci.tree import Chunk, Node
 
 _BATCH = 1 << 18  # bytes that go into the compressor at a time
+_SHOWN_FROM = 4 << 20  # bytes of a step that is worth a line of progress
 _KEPT_FROM = 1 << 16  # smaller pieces are made faster than found
 
 
@@ -58,8 +60,11 @@ class Assembler:
         """
         with tar.Writer(target, folder_slash=False) as writer:
             for step in plan.steps:
-                with task(self._progress, step.name) as under_way:
-                    self._add_to_tar(step, writer, under_way)
+                if isinstance(step, MadeStep):
+                    for made in step.entries:
+                        writer.add(made.entry, chunks_of(made.content))
+                else:
+                    self._add_tree(step, writer)
             for made in extra:
                 writer.add(made.entry, chunks_of(made.content))
 
@@ -73,7 +78,7 @@ class Assembler:
         if piece.length_of(records) < _KEPT_FROM:
             self._compress(records, self._contents(step, records), compression, target)
             return
-        with task(self._progress, step.name, piece.length_of(records)) as under_way:
+        with self._task(step, piece.length_of(records)) as under_way:
             contents = self._contents(step, records)
             self._store.make(
                 path, lambda out: self._compress(records, contents, compression, out, under_way)
@@ -119,22 +124,24 @@ class Assembler:
         target.write(compressor.feed(batch))
         target.write(compressor.finish())
 
-    def _add_to_tar(self, step: Step, writer: tar.Writer, under_way: Task) -> None:
-        if isinstance(step, MadeStep):
-            for made in step.entries:
-                writer.add(made.entry, chunks_of(made.content))
-            return
+    def _add_tree(self, step: TreeStep, writer: tar.Writer) -> None:
         listing = list_step(step)
         for entry in listing.directories:
             writer.add(entry)
         entries = {id(node): entry for entry, node in listing.files}
         found = self._larder.contents(step.ingredient, [node for _, node in listing.files])
-        for node, chunks in found:
-            entry = entries[id(node)]
-            writer.add(entry, chunks)
-            under_way.advance(entry.size)
+        with self._task(step, sum(entry.size for entry in entries.values())) as under_way:
+            for node, chunks in found:
+                entry = entries[id(node)]
+                writer.add(entry, chunks)
+                under_way.advance(entry.size)
         for entry in listing.rest:
             writer.add(entry)
+
+    def _task(self, step: Step, size: int) -> AbstractContextManager[Task]:
+        """What takes a moment is shown; the rest is not worth a line."""
+        shown = self._progress if size >= _SHOWN_FROM else SILENT
+        return task(shown, f"pack {step.name}", size)
 
 
 def _content(record: Record, contents: Iterator[tuple[Node, Iterator[Chunk]]]) -> Iterator[Chunk]:
