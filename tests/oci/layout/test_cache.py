@@ -1,3 +1,4 @@
+import io
 import json
 import random
 import signal
@@ -221,3 +222,36 @@ def test_two_processes_add_and_remove_at_once(tmp_path):
         worker.kill()
         worker.communicate()
     check(cache)
+
+
+def test_putting_a_stream_reports_its_progress(cache):
+    class Watcher:
+        def __init__(self):
+            self.said = []
+
+        def start(self, label, total):
+            self.said.append((label, total))
+            return self
+
+        def advance(self, amount):
+            self.said.append(amount)
+
+        def finish(self, task, *, failed):
+            self.said.append(failed)
+
+        def note(self, message):
+            self.said.append(message)
+
+    data = b"x" * 1_500_000
+    digest, watcher = Digest.of(data), Watcher()
+    cache.put_blob(io.BytesIO(data), Descriptor("text/plain", digest, len(data)), watcher)
+    assert watcher.said == [(digest.short, len(data)), 1 << 20, len(data) - (1 << 20), False]
+    assert cache.put_blob(io.BytesIO(data), digest) == digest
+    assert cache.put_blob(io.BytesIO(b"new")) == Digest.of(b"new")
+
+
+def test_two_platforms_are_two_images(cache, put_manifest):
+    made = [put_manifest(cache, [], platform=Platform(name)) for name in ("amd64", "arm64")]
+    data = model.encode(model.Index(manifests=tuple(made)))
+    cache.tag(ONE, Descriptor(model.OCI_INDEX, cache.put_blob(data), len(data)))
+    assert [str(image.platform) for image in cache.images(ONE)] == ["linux/amd64", "linux/arm64"]

@@ -229,3 +229,15 @@ def test_a_file_larger_than_the_limit_is_refused_before_it_is_read():
     stream = blocks(encode(Header(b"a", size=5000)))
     with pytest.raises(InvalidTarError, match="impossible size, 5000"):
         list(tar.read(stream, limits=Limits(total_bytes=4000)))
+
+
+def test_gnu_long_names_and_volume_labels():
+    long = b"n" * 300
+    stream = blocks(
+        encode(Header(b"label", type=b"V")),
+        encode(Header(b"././@LongLink", size=301, type=b"L")) + long + bytes(1 + padding(301)),
+        encode(Header(b"././@LongLink", size=301, type=b"K")) + long + bytes(1 + padding(301)),
+        encode(Header(b"short", type=b"2", target=b"short")),
+    )
+    entry = only(stream)
+    assert entry.name == entry.target == long.decode()
