@@ -1,4 +1,8 @@
+import contextlib
+
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from sampan.base.entry import Kind
 from sampan.errors import SampanError
@@ -74,3 +78,23 @@ def test_damage_inside_is_told(make_deb):
     path.write_bytes(data)
     with pytest.raises(SampanError, match=r"base_1\.0-1_amd64\.deb"):
         [b"".join(content) for _, content in Deb(path).files()]
+
+
+@settings(
+    derandomize=True,
+    max_examples=300,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
+@given(st.lists(st.tuples(st.integers(0, 10_000), st.binary(min_size=1, max_size=20)), max_size=5))
+def test_damaged_bytes_never_crash(make_deb, changes):
+    path = make_deb("base", {"etc": None, "etc/motd": "hi\n", "l": "-> etc"})
+    data = bytearray(path.read_bytes())
+    for place, change in changes:
+        start = place % len(data)
+        data[start : start + len(change)] = change
+    path.write_bytes(data)
+    with contextlib.suppress(SampanError):
+        deb = Deb(path)
+        deb.control()
+        [b"".join(content) for _, content in deb.files()]

@@ -274,7 +274,8 @@ def _sha256(checksum: str) -> str:
 
 
 def _reasons(error: proc.ChildError) -> str:
+    """The first thing that apt complained about, and how many more there were."""
     lines = error.done.stderr.decode(errors="replace").splitlines()
-    said = [line[3:] for line in lines if line.startswith(("E: ", "W: "))]
-    useful = [line for line in said if "DirectoryExists" not in line]
-    return "; ".join(useful[:4]) or str(error)
+    said = [line[3:].strip() for line in lines if line.startswith("E: ")]
+    more = f" (and {len(said) - 1} more)" if len(said) > 1 else ""
+    return f"{said[0]}{more}" if said else str(error)
