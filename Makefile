@@ -42,7 +42,7 @@ fuzz: $(VENV)/.dev ## every fuzz target, longer than the tests do
 
 bench: $(VENV)/.dev ## the measurements of bench/RESULTS.md
 	@tools/host-packages test
-	@for script in bench/bench_*.py; do $(BIN)/python $$script || exit 1; done
+	@for script in $$(grep -l __main__ bench/*.py); do $(BIN)/python $$script || exit 1; done
 
 # needs uv; no address of a package index may get into these files
 pin: ## choose the pinned requirements anew
