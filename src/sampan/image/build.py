@@ -5,7 +5,6 @@ The one place of this package that knows the whole way. Formats are functions in
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import IO
@@ -17,7 +16,6 @@ from sampan.base.progress import SILENT, Progress
 from sampan.errors import UsageError
 from sampan.formats import catalog, kernel
 from sampan.formats.codec import Compression
-from sampan.image import sbom
 from sampan.image.assemble import Assembler
 from sampan.image.finder import Fetch, Finder
 from sampan.image.gather import Gatherer
@@ -136,6 +134,8 @@ def _sbom(images: Iterable[Image], store: Store, options: Options) -> bytes | No
     with store.open(path) as found:
         if found is not None:
             return found.read() or None
+    from sampan.image import sbom  # slow to import
+
     statements = (
         (image.reference.canonical, statement)
         for image in unique.values()
@@ -181,6 +181,8 @@ def _write_archive(work: _Work, suffix: str, extra: Sequence[Made]) -> list[Path
 
 
 def _write_tar_kernel_initrd(work: _Work) -> list[Path]:
+    import tempfile  # slow to import
+
     path = work.output.path("-initrd.tar")
     files = work.plan.kernel
     bare = None if files is None else msgspec.structs.replace(files, ucode=None)

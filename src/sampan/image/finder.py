@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from typing import TypeAlias
 
 from sampan.base.progress import SILENT, Progress
@@ -49,16 +49,26 @@ class Finder:
             SampanError: a name is none, or the image is nowhere to be had; says which place.
         """
         places = {name: place for place, name in reversed(list(wanted))}
+        slow = [name for name, place in places.items() if self._takes_long(name, place)]
+        if len(slow) < 2:
+            return {name: self._one(name, place) for name, place in places.items()}
+        from concurrent.futures import ThreadPoolExecutor  # slow to import, and seldom needed
+
         with ThreadPoolExecutor(_PULLS, thread_name_prefix="sampan-pull") as pool:
-            jobs = {name: pool.submit(self._one, name, place) for name, place in places.items()}
-            return {name: job.result() for name, job in jobs.items()}
+            jobs = {name: pool.submit(self._one, name, places[name]) for name in slow}
+            found = {name: job.result() for name, job in jobs.items()}
+        return {name: found.get(name) or self._one(name, place) for name, place in places.items()}
+
+    def _takes_long(self, name: str, place: str) -> bool:
+        with _at(place):
+            reference = Reference.parse(name)
+        if catalog.find(reference) is not None:
+            return True
+        return self._fetch is not None and (self._pull or not self._has(reference))
 
     def _one(self, name: str, place: str) -> Image:
-        try:
+        with _at(place):
             return self._image(Reference.parse(name))
-        except SampanError as error:
-            error.message = f"{place}: {error.message}"
-            raise
 
     def _image(self, reference: Reference) -> Image:
         if catalog.find(reference) is not None:
@@ -81,3 +91,13 @@ class Finder:
         except SampanError:
             return False  # not for this platform, or damaged: both are cured by fetching
         return True
+
+
+@contextmanager
+def _at(place: str) -> Iterator[None]:
+    """Errors of the block say for which place of the document they are."""
+    try:
+        yield
+    except SampanError as error:
+        error.message = f"{place}: {error.message}"
+        raise

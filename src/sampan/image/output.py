@@ -50,6 +50,9 @@ def writing(path: Path) -> Iterator[IO[bytes]]:
     """
     with explained(path), fs.atomic_file(path, durable=False) as stream:
         yield stream
+        stream.flush()
+        # ext4 writes a file out at once when it is renamed over another; outputs can wait
+        path.unlink(missing_ok=True)
 
 
 @contextmanager
