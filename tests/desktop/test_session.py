@@ -7,7 +7,7 @@ import pytest
 
 from sampan.desktop import session
 from sampan.errors import SampanError
-from sampan.machine import Accelerator, Ending, Forward, MachineSpec
+from sampan.machine import Accelerator, Ending, Forward, MachineSpec, lifecycle
 from sampan.machine.terminal import ESCAPES
 
 
@@ -78,6 +78,12 @@ def test_a_signal_presses_the_power_button(play, number):
     assert text == "up\noff\n"
     assert (outcome.end.ending, outcome.cause) == (Ending.POWERED_OFF, session.Cause.SIGNAL)
     assert session.Stopping(10.0) in events
+
+
+def test_a_guest_that_was_still_booting_hears_a_later_press(play, monkeypatch):
+    monkeypatch.setattr(lifecycle, "PRESS_AGAIN_S", 0.05)
+    outcome, _, _ = play("say up", "button", "button", "poweroff", at={"up": send(signal.SIGTERM)})
+    assert outcome.end.ending is Ending.POWERED_OFF
 
 
 def test_an_interrupt_is_told_apart(play):

@@ -7,7 +7,7 @@ import pytest
 
 from sampan import machine
 from sampan.errors import ToolMissingError, UsageError
-from sampan.machine import Ending, Forward
+from sampan.machine import Ending, Forward, lifecycle
 from sampan.machine.control import CommandError
 from sampan.machine.error import MachineEndedError, MachineError, MachineTimeoutError
 from sampan.machine.port import PortError
@@ -48,6 +48,13 @@ def test_typing_reaches_the_guest(scripted, options):
 
 def test_power_off_presses_the_button(scripted, options):
     end = live(scripted("button", "poweroff"), options, lambda vm: vm.power_off(deadline_s=10))
+    assert end.ending is Ending.POWERED_OFF
+
+
+def test_a_guest_that_was_still_booting_hears_a_later_press(scripted, options, monkeypatch):
+    monkeypatch.setattr(lifecycle, "PRESS_AGAIN_S", 0.05)
+    steps = ("button", "button", "poweroff")
+    end = live(scripted(*steps), options, lambda vm: vm.power_off(deadline_s=10))
     assert end.ending is Ending.POWERED_OFF
 
 

@@ -4,8 +4,9 @@ This is the one place that joins kits: today the machine with a terminal and QEM
 networking, later with Sampan's own network, shares and ports. It prints nothing itself:
 what happens is told to `report`, and console bytes go to the descriptors it was given.
 
-Signals: the first SIGTERM, SIGINT or SIGHUP presses the guest's power button; when the guest
-has not powered off after the deadline, or at a second signal, the machine is ended.
+Signals: the first SIGTERM, SIGINT or SIGHUP presses the guest's power button, again every
+two seconds (a guest that still boots hears none of the first); when the guest has not powered
+off after the deadline, or at a second signal, the machine is ended.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from typing import TypeAlias, assert_never
 
 import msgspec
 
-from sampan.machine import memory, terminal
+from sampan.machine import lifecycle, memory, terminal
 from sampan.machine.error import MachineEndedError
 from sampan.machine.forward import Forward
 from sampan.machine.lifecycle import POWER_OFF_DEADLINE_S, VM, LaunchOptions
@@ -150,7 +151,7 @@ class _Session:
         """Do what is requested, in order, until cancelled."""
         stopping = False
         while True:
-            request = await self._requests.get()
+            request = await self._next_request(press_again=stopping)
             with suppress(MachineEndedError):  # it ended by itself in the meantime
                 if request is _Request.BUTTON:
                     await vm.press_power_button()
@@ -159,6 +160,14 @@ class _Session:
                     await self._begin_stop(vm)
                 else:
                     await vm.kill()
+
+    async def _next_request(self, *, press_again: bool) -> _Request:
+        """What is wanted next: of a guest that has not obeyed, the button once more."""
+        try:
+            async with asyncio.timeout(lifecycle.PRESS_AGAIN_S if press_again else None):
+                return await self._requests.get()
+        except TimeoutError:
+            return _Request.BUTTON
 
     async def _begin_stop(self, vm: VM) -> None:
         deadline_s = self._options.power_off_deadline_s

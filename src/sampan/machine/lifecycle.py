@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
 import msgspec
@@ -25,6 +25,7 @@ from sampan.machine.panic import PanicWatch
 _log = log.get(__name__)
 
 POWER_OFF_DEADLINE_S = 30.0
+PRESS_AGAIN_S = 2.0  # a guest that is still booting does not hear the first press
 
 
 class LaunchOptions(msgspec.Struct, frozen=True, kw_only=True):
@@ -134,15 +135,19 @@ class VM:
         await self._hypervisor.power_button()
 
     async def power_off(self, *, deadline_s: float = POWER_OFF_DEADLINE_S) -> End:
-        """Press the power button and wait; a guest that does not obey in time is ended."""
-        try:
-            await self.press_power_button()
-            return await self.wait(timeout_s=deadline_s)
-        except MachineEndedError:
-            return await self.wait()
-        except MachineTimeoutError:
-            _log.warning("the guest did not power off within %g s: ending it", deadline_s)
-            return await self.kill()
+        """Press the power button, again and again, and wait; a deaf guest is ended in the end."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(deadline_s):
+                return await self._press_until_ended()
+        _log.warning("the guest did not power off within %g s: ending it", deadline_s)
+        return await self.kill()
+
+    async def _press_until_ended(self) -> End:
+        while True:
+            with suppress(MachineEndedError):
+                await self.press_power_button()
+            with suppress(MachineTimeoutError):
+                return await self.wait(timeout_s=PRESS_AGAIN_S)
 
     async def kill(self) -> End:
         """End the machine at once, as pulling the plug does."""
