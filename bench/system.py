@@ -14,7 +14,7 @@ from pathlib import Path
 
 from sampan.base.entry import Entry, Kind
 from sampan.oci import model, tar
-from sampan.oci.compression import Compression, CompressedWriter
+from sampan.oci.compression import CompressedWriter, Compression
 from sampan.oci.digest import Digest
 from sampan.oci.layout import Cache
 from sampan.oci.model import (

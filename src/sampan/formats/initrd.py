@@ -67,14 +67,15 @@ def _piece(stream: BinaryIO, at: int, end: int, path: Path) -> Piece:
     if magic.startswith(_GZIP_MAGIC):
         return _gzip_piece(stream, at, path)
     if magic == cpio.MAGIC:
-        length = _plain_length(stream, at)
+        length = _plain_length(stream, at, end, path)
         return Piece(Compression.NONE, at, length, length)
     raise SampanError(f"{path} is not an initrd that can be read (byte {at})")
 
 
 def _zstd_piece(stream: BinaryIO, at: int, end: int, path: Path) -> Piece:
     """Walk over the blocks of a frame by their headers (RFC 8878, 3.1.1)."""
-    head = os.pread(stream.fileno(), _ZSTD_HEADER_MAX, at)
+    # zeros stand in for what is missing; the end is checked below
+    head = os.pread(stream.fileno(), _ZSTD_HEADER_MAX, at).ljust(_ZSTD_HEADER_MAX, b"\0")
     descriptor = head[4]
     single = descriptor >> 5 & 1
     dictionary = (0, 1, 2, 4)[descriptor & 3]
@@ -112,13 +113,18 @@ def _gzip_piece(stream: BinaryIO, at: int, path: Path) -> Piece:
     return Piece(Compression.GZIP, at, length, size)
 
 
-def _plain_length(stream: BinaryIO, at: int) -> int:
+def _plain_length(stream: BinaryIO, at: int, end: int, path: Path) -> int:
     """The length of the uncompressed archive at `at`, up to what is no header."""
     position = at
     while (head := os.pread(stream.fileno(), cpio.HEADER_SIZE, position))[:6] == cpio.MAGIC:
-        size, name = int(head[54:62], 16), int(head[94:102], 16)
+        try:
+            size, name = int(head[54:62], 16), int(head[94:102], 16)
+        except ValueError:
+            raise SampanError(f"{path} is damaged: a header is not one") from None
         position += cpio.HEADER_SIZE + name + -(cpio.HEADER_SIZE + name) % 4
         position += size + -size % 4
+        if position > end:
+            raise SampanError(f"{path} ends early")
     return position - at
 
 
