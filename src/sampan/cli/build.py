@@ -171,6 +171,8 @@ def _options(settings: Settings, cache: Cache, platform: Platform, flags: _Flags
     from sampan.cli.remote import remote
     from sampan.image.build import Options
     from sampan.image.step import FIXED_MTIME_S
+    from sampan.package import build as package_build
+    from sampan.package import composer
 
     epoch_s = source_date_epoch()
     reach = remote(settings)
@@ -193,6 +195,9 @@ def _options(settings: Settings, cache: Cache, platform: Platform, flags: _Flags
         created_s=int(SystemClock().wall_s()) if flags["sbom_current_time"] else None,
         fetch=fetch,
         pull=flags["pull"],
+        packages=package_build.Options(
+            debian=composer.Options(mirror=settings.debian_mirror, epoch_s=epoch_s)
+        ),
         home=Path.home(),
     )
 

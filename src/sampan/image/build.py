@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import IO
+from typing import IO, TYPE_CHECKING
 
 import msgspec
 
@@ -30,6 +30,9 @@ from sampan.oci.layout import Cache, Image
 from sampan.oci.model import Platform
 from sampan.spec.model import Spec
 
+if TYPE_CHECKING:  # slow to import, and never decoded, which would need it at run time
+    from sampan.package.build import Options as PackageOptions  # noqa: TC004
+
 ARCHITECTURES = ("amd64", "arm64", "riscv64", "s390x")
 DEFAULT_FORMATS = ("kernel+initrd",)
 _DOCKERFILE = b'FROM scratch\nCOPY . ./\nENTRYPOINT ["/bin/rc.init"]\n'
@@ -42,7 +45,8 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     `compression` of the initrd: what the kernel can unpack, zstd if it can, when None.
     `epoch_s` (SOURCE_DATE_EPOCH) is the time of everything that no image brings; `created_s`
     the one in the SBOM, if it is to be another. `fetch` brings missing images from registries;
-    with `pull` all images are asked for anew. `home` is what `~/` means in sources.
+    with `pull` all images are asked for anew. `packages` says how the catalog's packages are
+    built. `home` is what `~/` means in sources.
     """
 
     compression: Compression | None = None
@@ -52,6 +56,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     created_s: int | None = None
     fetch: Fetch | None = None
     pull: bool = False
+    packages: PackageOptions | None = None
     home: Path = Path("~")
 
 
@@ -99,7 +104,14 @@ def build(
     options = options or Options()
     chosen = formats_of(spec, formats)
     _check(platform, chosen, output)
-    finder = Finder(cache, platform, fetch=options.fetch, pull=options.pull, progress=progress)
+    finder = Finder(
+        cache,
+        platform,
+        fetch=options.fetch,
+        pull=options.pull,
+        packages=options.packages,
+        progress=progress,
+    )
     with explained(cache.root):
         store, larder = Store(cache.root / "steps"), Larder(cache)
         gatherer = Gatherer(finder, larder, store)

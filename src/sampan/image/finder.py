@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from typing import TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 from sampan.base.progress import SILENT, Progress
 from sampan.errors import SampanError
@@ -12,6 +12,9 @@ from sampan.oci.layout import Cache, Image
 from sampan.oci.model import Platform
 from sampan.oci.reference import Reference
 from sampan.package import catalog
+
+if TYPE_CHECKING:
+    from sampan.package.build import Options
 
 Fetch: TypeAlias = Callable[[Reference], object]
 """Brings an image into the cache, or raises SampanError."""
@@ -24,6 +27,7 @@ class Finder:
 
     `sampan/NAME` is built from the catalog unless it is in the cache as it is now. Others are
     taken from the cache; `fetch` brings what is not there, and with `pull` all of them anew.
+    `packages` says how those of the catalog are built.
     """
 
     def __init__(
@@ -33,12 +37,14 @@ class Finder:
         *,
         fetch: Fetch | None = None,
         pull: bool = False,
+        packages: Options | None = None,
         progress: Progress = SILENT,
     ) -> None:
         self._cache = cache
         self._platform = platform
         self._fetch = fetch
         self._pull = pull
+        self._packages = packages
         self._progress = progress
         self._found: dict[str, Image] = {}
 
@@ -75,7 +81,7 @@ class Finder:
             from sampan.package import build  # most specifications build nothing
 
             built = build.build_from_catalog(
-                reference, self._cache, self._platform, progress=self._progress
+                reference, self._cache, self._platform, self._packages, self._progress
             )
             if built is not None:
                 return self._cache.image(built, self._platform)
