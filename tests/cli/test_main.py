@@ -173,6 +173,7 @@ def test_a_reader_that_leaves_is_no_news():
 def test_an_interrupt_ends_quietly_with_130(tmp_path):
     code = (
         "import os, signal, click\nfrom sampan.cli import main\n"
+        "signal.signal(signal.SIGINT, signal.default_int_handler)  # a background job ignores it\n"
         "@click.command('version')\n"
         "def probe(): os.kill(os.getpid(), signal.SIGINT); signal.pause()\n"
         "main.load = lambda verb: probe\n"
