@@ -49,6 +49,8 @@ class _PlainTask:
         self._total = total
         self._done = 0
         self._said = 0
+        self.timer = threading.Timer(owner.patience_s, owner.note, [label])
+        self.timer.daemon = True
 
     def advance(self, amount: int) -> None:
         """Count, and say so now and then, so that a log shows that something moves."""
@@ -60,20 +62,23 @@ class _PlainTask:
 
 
 class Lines:
-    """Progress as plain lines: one when work starts, and when it fails."""
+    """Progress as plain lines: work that takes longer than `patience_s`, and what fails."""
 
-    def __init__(self, stream: TextIO) -> None:
+    def __init__(self, stream: TextIO, *, patience_s: float = 1.0) -> None:
+        self.patience_s = patience_s
         self._stream = stream
         self._lock = threading.Lock()
 
     def start(self, label: str, total: int | None) -> Task:
         """See `sampan.base.progress.Progress.start`."""
-        self.note(label)
-        return _PlainTask(self, label, total)
+        task = _PlainTask(self, label, total)
+        task.timer.start()
+        return task
 
     def finish(self, task: Task, *, failed: bool) -> None:
         """See `sampan.base.progress.Progress.finish`."""
         assert isinstance(task, _PlainTask)
+        task.timer.cancel()
         if failed:
             self.note(f"{task.label}: failed")
 
@@ -126,7 +131,8 @@ class Bars:
         """See `sampan.base.progress.Progress.finish`."""
         assert isinstance(task, _BarTask)
         self._bars.remove_task(task.number)
-        self.note(f"{task.label}: failed" if failed else task.label)
+        if failed:
+            self.note(f"{task.label}: failed")
         with self._lock:
             self._running -= 1
             if self._running == 0:
