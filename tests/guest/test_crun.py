@@ -1,5 +1,7 @@
 """A system without containerd: one boot, everything it does seen on its console."""
 
+import re
+
 import pytest
 
 from sampan.machine import Ending
@@ -72,10 +74,16 @@ def test_stop_then_start(system):
 
 
 def test_a_killed_supervisor_finds_its_services_again(system):
-    before = system.run("service status web").split()
-    system.run("kill -9 $(pidof -s python3.13 || pgrep -f 'service supervise' | tail -1)")
+    before = process_of(system, "web")
+    system.run("kill -9 $(pidof service)")
     system.wait_for("running, .* after boot")
-    assert system.run("service status web").split()[7:10] == before[7:10]
+    assert process_of(system, "web") == before
+
+
+def process_of(system, name):
+    """The process id of a service that runs."""
+    [pid] = re.findall(rf"^{name} +running +(\d+)", system.run("service list"), re.MULTILINE)
+    return pid
 
 
 def test_logs(system):

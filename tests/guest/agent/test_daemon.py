@@ -20,10 +20,13 @@ class ShellEngine:
         args = loaded.config.raw["process"]["args"]
         if args == ["absent"]:
             raise AgentError("cannot be started")
-        return process.start(["/bin/sh", "-c", *args], stdout=2)
+        pid = process.start(["/bin/sh", "-c", *args], stdout=2)
+        if args == ["exit 9"]:  # as with containerd: somebody else's child, that is gone
+            process.wait(pid)
+        return pid
 
     def collect(self, loaded, pid):
-        return process.wait(pid)
+        return 9 if loaded.name == "gone" else process.wait(pid)
 
     def adopt(self, loaded):
         return None
@@ -94,6 +97,12 @@ def test_what_cannot_start_is_told(system, capfd):
     out = capfd.readouterr().out
     assert "sampan: service odd cannot start: cannot be started\n" in out
     assert "sampan: 0 of 1 services running" in out
+
+
+def test_a_process_may_be_gone_before_it_is_watched(system):
+    start, ask = system
+    start(gone=("no", "exit 9"))
+    assert rows(ask("list"))["gone"] == ["down", "-", "-", "0", "ended", "with", "status", "9"]
 
 
 def test_refusals_come_back(system):

@@ -105,7 +105,11 @@ class Daemon:
 
     def _started(self, name: str, pid: int) -> None:
         self._core.started(name, pid, time.monotonic())
-        descriptor = os.pidfd_open(pid)
+        try:
+            descriptor = os.pidfd_open(pid)
+        except ProcessLookupError:  # it has ended already, and was another process' child
+            self._collect(name)
+            return
         self._watched[descriptor] = name
         self._poll.register(descriptor, select.POLLIN)
 
@@ -115,7 +119,10 @@ class Daemon:
         name = self._watched.pop(descriptor, None)
         if name is None:  # the only other process we watch
             self._revive_containerd()
-            return
+        else:
+            self._collect(name)
+
+    def _collect(self, name: str) -> None:
         pid = self._core.services[name].pid
         status = self._engine.collect(self._bundles[name], pid)
         self._core.exited(name, status, time.monotonic())

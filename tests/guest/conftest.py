@@ -1,0 +1,95 @@
+"""Systems that are built once and booted once for many tests."""
+
+import os
+import re
+import sys
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from sampan import machine
+from sampan.base import fs, proc
+
+SYSTEMS = Path(__file__).parent / "systems"
+BOOT_S = 120  # software emulation on a busy computer
+COMMAND_S = 40
+
+
+class System:
+    """A booted system: its machine, what it showed, and a shell on its console."""
+
+    def __init__(self, running):
+        self.machine = running
+        self._count = 0
+
+    @property
+    def shown(self):
+        """All that the console has shown, with plain line ends."""
+        return self.machine.console.transcript.replace("\r", "")
+
+    def wait_for(self, pattern):
+        """Wait until the console shows `pattern`."""
+        return self.machine.console.expect(re.compile(pattern), timeout_s=BOOT_S)
+
+    def run(self, command):
+        """What `command` prints in the root shell that getty gives."""
+        console = self.machine.console
+        if "(ns: getty)" not in self.shown:
+            self.wait_for(r"\(ns: getty\)")
+        self._count += 1
+        # the shell adds the numbers, so that the echo of the command is not taken for its output
+        console.send_line(
+            f"echo B$((0 + {self._count})); {command} 2>&1; echo E$((0 + {self._count}))"
+        )
+        console.expect(re.compile(rf"\nE{self._count}\r?\n"), timeout_s=COMMAND_S)
+        _, _, after = self.shown.rpartition(f"\nB{self._count}\n")
+        return after.partition(f"E{self._count}\n")[0]
+
+
+@pytest.fixture(scope="session")
+def built(tmp_path_factory):
+    """Builds a YAML file for this computer; gives the path that the outputs' names begin with.
+
+    The image cache is kept from run to run: in $SAMPAN_TEST_CACHE, else with pytest's other
+    temporary files.
+    """
+    base = Path(os.environ.get("SAMPAN_TEST_CACHE") or f"/tmp/sampan-test-cache-{os.getuid()}")
+    folder = tmp_path_factory.mktemp("systems")
+    done = {}
+
+    def build(source):
+        if source not in done:
+            with fs.locked(base / "lock"):
+                proc.run(
+                    [sys.executable, "-m", "sampan", "--cache", base / "images", "build",
+                     "--dir", folder, source],
+                    timeout_s=600,
+                )  # fmt: skip
+            done[source] = folder / source.stem
+        return done[source]
+
+    return build
+
+
+@pytest.fixture(scope="session")
+def boot(built):
+    """Boots a system: the name of one in `systems`, or a path; for use in a `with`."""
+
+    @contextmanager
+    def launch(source, *, mem_mib, publish=()):
+        path = source if isinstance(source, Path) else SYSTEMS / f"{source}.yml"
+        prefix = built(path)
+        spec = machine.MachineSpec(
+            kernel=Path(f"{prefix}-kernel"),
+            initrd=Path(f"{prefix}-initrd.img"),
+            cmdline=Path(f"{prefix}-cmdline").read_text(),
+            cpus=2,
+            mem_mib=mem_mib,
+            publish=publish,
+            name=path.stem,
+        )
+        with machine.launch(spec) as running:
+            yield System(running)
+
+    return launch
