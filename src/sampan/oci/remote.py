@@ -179,6 +179,9 @@ class Remote(msgspec.Struct, frozen=True, kw_only=True):
         return is_loopback(host) or host in self.plain_http or host in asked
 
 
+DEFAULT_REMOTE = Remote()
+
+
 def _split(address: str) -> SplitResult | None:
     try:
         return urlsplit(address)

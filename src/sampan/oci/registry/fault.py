@@ -97,8 +97,9 @@ def tls(host: str, error: ssl.SSLError) -> TlsError:
             f"the certificate of {host} is not trusted: {error.verify_message}",
             hint="if the registry is yours, name its CA: --cert-file CA.pem" if ours else None,
         )
+    reason = getattr(error, "reason", None) or error  # OpenSSL sets it, others do not
     return TlsError(
-        f"no encrypted connection to {host}: {error.reason or error}",
+        f"no encrypted connection to {host}: {reason}",
         hint=f"if the registry has no encryption and you accept that: --mirror {host}=http://{host}",
     )
 
@@ -109,7 +110,7 @@ def status(
     """The error for an answer with a status that does not fit; `what` was asked for."""
     said = _said(body)
     if code == HTTPStatus.NOT_FOUND:
-        return NotFoundError(f"{what} is not at {host}{said}", hint="check the name and the tag")
+        return NotFoundError(f"{host} has no {what}{said}", hint="check the name and the tag")
     if code in (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN):
         return access(what, host, code, body)
     if code == HTTPStatus.TOO_MANY_REQUESTS:
@@ -117,7 +118,7 @@ def status(
     name = HTTPStatus(code).phrase if code in HTTPStatus.__members__.values() else ""
     wait_s = retry_after_s(headers)
     return RegistryError(
-        f"{host} answered {code} {name}".rstrip() + f" when asked for {what}{said}",
+        f"{host} answered {code} {name}".rstrip() + f" about {what}{said}",
         transient=code in _BUSY and wait_s <= LONGEST_WAIT_S,
         wait_s=wait_s,
         hint="the registry is in trouble: try again later" if code in _BUSY else None,

@@ -7,7 +7,6 @@ but not what is asked for in it.
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http import HTTPStatus
@@ -61,10 +60,10 @@ class Session:
         keychain: Keychain,
         *,
         clock: Clock | None = None,
-        sleep: Sleep = time.sleep,
+        sleep: Sleep | None = None,
     ) -> None:
         self.endpoint = endpoint
-        self.sleep = sleep
+        self.sleep = sleep or transport.wait
         self._transport = transport
         self._auth = Authorizer(
             endpoint.registry, keychain, transport.fetch, clock or SystemClock()

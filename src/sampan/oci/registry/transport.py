@@ -38,6 +38,7 @@ _CHUNK = 1 << 18
 _CONNECT_TIMEOUT_S = 15.0
 _READ_TIMEOUT_S = 60.0
 _MAX_REDIRECTS = 5
+_AGENT = "sampan"
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _TEXT_LIMIT = 64 << 10  # bytes of an answer that only says what is wrong
 
@@ -142,7 +143,7 @@ class Transport:
         self._lock = threading.Lock()
         self._pools: dict[str, PoolManager] = {}
         self._streams: set[BaseHTTPResponse] = set()
-        self._stopped = False
+        self._stopped = threading.Event()
 
     def __enter__(self) -> Self:
         return self
@@ -178,11 +179,15 @@ class Transport:
 
     def stop(self) -> None:
         """Let all exchanges that are under way fail, and all that follow."""
+        self._stopped.set()
         with self._lock:
-            self._stopped = True
             for response in self._streams:
                 with suppress(OSError, RuntimeError, ValueError):  # it ended by itself just now
                     response.shutdown()
+
+    def wait(self, seconds: float) -> None:
+        """Sleep, but not longer than until `stop`."""
+        self._stopped.wait(seconds)
 
     def close(self) -> None:
         """Close all connections."""
@@ -204,14 +209,14 @@ class Transport:
 
     def _send(self, request: Request) -> BaseHTTPResponse:
         target = urlsplit(request.url)
-        if self._stopped:
+        if self._stopped.is_set():
             raise RegistryError("the transfer was stopped")
         if target.scheme != "https" and not self._remote.allows_plain(target.netloc):
             raise RegistryError(
                 f"{target.netloc} would be spoken to without encryption",
                 hint=f"if you accept that: --mirror {target.netloc}=http://{target.netloc}",
             )
-        headers = dict(request.headers)
+        headers = {"User-Agent": _AGENT, **dict(request.headers)}
         if request.authorization:
             headers["Authorization"] = request.authorization
         if request.body is not None:
@@ -308,12 +313,12 @@ def _explained(host: str) -> Iterator[None]:
         raise fault.tls(host, cause or ssl.SSLError(str(error))) from error
     except exceptions.NameResolutionError as error:
         raise UnreachableError(host, "no host of that name is known") from error
-    except exceptions.ConnectTimeoutError as error:
-        raise UnreachableError(host, f"no answer within {_CONNECT_TIMEOUT_S:.0f} s") from error
     except exceptions.ProxyError as error:
         raise UnreachableError(host, f"the proxy refuses ({_reason(error)})") from error
     except exceptions.NewConnectionError as error:
         raise UnreachableError(host, _reason(error)) from error
+    except exceptions.ConnectTimeoutError as error:
+        raise UnreachableError(host, f"no answer within {_CONNECT_TIMEOUT_S:.0f} s") from error
     except exceptions.ReadTimeoutError as error:
         raise BrokenTransferError(host, f"nothing came for {_READ_TIMEOUT_S:.0f} s") from error
     except exceptions.ProtocolError as error:

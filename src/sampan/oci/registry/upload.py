@@ -20,6 +20,7 @@ from sampan.oci.registry.fault import (
     NotFoundError,
     RegistryError,
 )
+from sampan.oci.registry.gauge import Gauge
 from sampan.oci.registry.patience import Patience, patiently
 from sampan.oci.registry.repository import Repository, scope
 from sampan.oci.registry.session import Call
@@ -47,9 +48,8 @@ class Upload:
         self._repository = repository
         self._descriptor = descriptor
         self._open = open_blob
-        self._task = task
+        self._gauge = Gauge(task)
         self._chunk = chunk
-        self._reported = 0
         self._what = f"{repository.name}@{descriptor.digest}"
 
     def send(self, neighbour: str | None = None) -> bool:
@@ -65,7 +65,7 @@ class Upload:
     def _send(self, neighbour: str | None) -> bool:
         answer = self._begin(neighbour)
         if answer.status == 201:  # mounted
-            self._report(self._descriptor.size)
+            self._gauge.reached(self._descriptor.size)
             return False
         chunk = max(self._chunk, _least_chunk(answer))
         location = self._location(answer)
@@ -174,13 +174,7 @@ class Upload:
             while start < end and (data := stream.read(min(_READ, end - start))):
                 yield data
                 start += len(data)
-                self._report(start)
-
-    def _report(self, reached: int) -> None:
-        """Tell how far we are; what is sent a second time does not count."""
-        if reached > self._reported:
-            self._task.advance(reached - self._reported)
-            self._reported = reached
+                self._gauge.reached(start)
 
 
 class _NoChunksError(Exception):
