@@ -170,6 +170,29 @@ def test_a_reader_that_leaves_is_no_news():
     assert done.returncode == 1
 
 
+def test_being_terminated_leaves_nothing_half_written(tmp_path):
+    code = (
+        "import os, signal, click\nfrom pathlib import Path\nfrom sampan.base import fs\n"
+        "from sampan.cli import main\n"
+        "@click.command('version')\n"
+        "def probe():\n"
+        "    with fs.atomic_file(Path('out')):\n"
+        "        os.kill(os.getpid(), signal.SIGTERM); signal.pause()\n"
+        "main.load = lambda verb: probe\n"
+        "raise SystemExit(main.main(['version']))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, check=False, timeout=50, cwd=tmp_path
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (143, b"", b"")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_version_as_a_flag(sampan):
+    assert sampan("--version").out == f"{package.__version__}\n"
+    assert sampan("-version").out == f"{package.__version__}\n"
+
+
 def test_an_interrupt_ends_quietly_with_130(tmp_path):
     code = (
         "import os, signal, click\nfrom sampan.cli import main\n"

@@ -7,8 +7,11 @@ everything below raises. With `--json` the same facts are objects on stderr.
 from __future__ import annotations
 
 import importlib
+import signal
 import sys
-from collections.abc import Sequence
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import click
@@ -55,6 +58,15 @@ def load(verb: Verb) -> click.Command:
     command = getattr(importlib.import_module(module), attribute)
     assert isinstance(command, click.Command)
     return command
+
+
+def _print_version(context: click.Context, option: click.Parameter, value: bool) -> None:
+    del option
+    if value:
+        import sampan as package
+
+        click.echo(package.__version__)
+        context.exit()
 
 
 @click.group(
@@ -106,6 +118,14 @@ def load(verb: Verb) -> click.Command:
     metavar="N",
     help="How much to log: 0 errors, 1 warnings, 2 what is done, 3 everything.  [default: 1]",
 )
+@click.option(
+    "--version",
+    is_flag=True,
+    is_eager=True,
+    expose_value=False,
+    callback=_print_version,
+    help="Print the version.",
+)
 @click.option("--json", "json_", is_flag=True, help="Print results and errors as JSON.")
 @click.pass_context
 def sampan(
@@ -140,11 +160,29 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command line (default: that of this process) and return its exit status."""
     words = list(sys.argv[1:] if arguments is None else arguments)
     try:
-        words = argv_.rewrite(sampan, words)
-        status = sampan.main(args=words, prog_name="sampan", standalone_mode=False)
-        sys.stdout.flush()
+        with _terminable():
+            words = argv_.rewrite(sampan, words)
+            status = sampan.main(args=words, prog_name="sampan", standalone_mode=False)
+            sys.stdout.flush()
     except BaseException as error:  # noqa: BLE001  the last stop: nothing may pass as a traceback
         from sampan.cli import failure
 
-        return failure.report(error, json="--json" in words)
+        return failure.report(error, json="--json" in words or "-json" in words)
     return status if isinstance(status, int) else 0
+
+
+@contextmanager
+def _terminable() -> Iterator[None]:
+    """SIGTERM unwinds the block, so that half-written files are removed, as Ctrl-C does."""
+    if threading.current_thread() is not threading.main_thread():
+        yield  # signals arrive elsewhere
+        return
+
+    def unwind(number: int, frame: object) -> None:
+        raise SystemExit(128 + number)  # the status a shell gives to what a signal ended
+
+    before = signal.signal(signal.SIGTERM, unwind)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
