@@ -1,6 +1,5 @@
 import contextlib
 import io
-import subprocess
 
 import pytest
 from hypothesis import given, settings
@@ -88,6 +87,7 @@ def test_contents_that_are_not_wanted_are_skipped():
     [
         (b"070702" + b"0" * 104, "not a cpio archive"),
         (b"070701" + b"x" * 104, "damaged header"),
+        (b"070701" + b"-0000001" * 13, "damaged header"),
         (b"070701" + b"0" * 50, "ends early"),
         (b"070701" + b"F" * 104, "name that is too long"),
         (member(FILE, b"abc")[:-2], "ends early"),
@@ -119,18 +119,3 @@ def test_junk_never_does_more_than_raise(junk):
 def test_what_does_not_fit_is_refused_by_name(entry, message):
     with pytest.raises(CpioError, match=message):
         cpio.header(entry, Inode(1))
-
-
-@pytest.mark.compat
-def test_gnu_cpio_unpacks_hard_links_whose_first_name_has_the_content(tmp_path):
-    link = Inode(9, (1, 2), 2)
-    data = archive(
-        member(Entry("a", Kind.DIRECTORY, 0o755)),
-        member(Entry("a/one", Kind.FILE, 0o644, size=5), b"hello", link),
-        cpio.header(Entry("a/two", Kind.HARDLINK, 0o644, target="a/one"), link),
-        member(Entry("s", Kind.SYMLINK, 0o777, target="a/one")),
-    )
-    subprocess.run(["cpio", "-idm", "--quiet"], input=data, cwd=tmp_path, check=True)
-    assert (tmp_path / "a/two").read_text() == "hello"
-    assert (tmp_path / "a/two").samefile(tmp_path / "a/one")
-    assert (tmp_path / "s").readlink().name == "one"

@@ -61,7 +61,7 @@ def test_frames_of_the_zstd_program(path):
         (packed(plain(70_000), Compression.ZSTD)[:-9], "ends early"),
         (gzip.compress(plain(70_000))[:-9], "ends early"),
         (plain(100)[:-9], "ends early"),
-        (b"070701" + b"x" * 200, "a header is not one"),
+        (b"070701" + b"x" * 200, "damaged header"),
         (b"\x1f\x8bjunk", "is damaged"),
         (
             zstd.compress(b"x" * 900, options={zstd.CompressionParameter.content_size_flag: 0}),

@@ -16,6 +16,7 @@ Knows nothing of compression, images and steps.
 from __future__ import annotations
 
 import os
+import struct
 from collections.abc import Iterator
 from typing import BinaryIO
 
@@ -129,7 +130,7 @@ def read(stream: BinaryIO) -> Iterator[tuple[Member, Iterator[bytes]]]:
         CpioError: the archive is damaged or ends early.
     """
     while (head := _next_header(stream)) is not None:
-        numbers = _numbers(head)
+        numbers = read_numbers(head)
         inode, mode, uid, gid, links, mtime, size, major, minor, rmajor, rminor, length = numbers
         if not 0 < length <= _MAX_NAME:
             raise CpioError("the archive has a member with a name that is too long")
@@ -166,12 +167,18 @@ def _next_header(stream: BinaryIO) -> bytes | None:
             return start + _exactly(stream, HEADER_SIZE - len(start))
 
 
-def _numbers(head: bytes) -> tuple[int, ...]:
+def read_numbers(head: bytes) -> tuple[int, ...]:
+    """The twelve numbers of a header: inode, mode, uid, gid, links, mtime, size, devices, name.
+
+    Raises:
+        CpioError: it is no header.
+    """
     if head[:6] != MAGIC:
         raise CpioError("this is not a cpio archive of format newc")
     try:
-        return tuple(int(head[at : at + 8], 16) for at in range(6, 102, 8))
-    except ValueError:
+        # not int(): that takes signs
+        return struct.unpack(">12I", bytes.fromhex(head[6:102].decode("ascii")))
+    except (ValueError, struct.error):
         raise CpioError("the archive has a damaged header") from None
 
 

@@ -118,9 +118,10 @@ def _plain_length(stream: BinaryIO, at: int, end: int, path: Path) -> int:
     position = at
     while (head := os.pread(stream.fileno(), cpio.HEADER_SIZE, position))[:6] == cpio.MAGIC:
         try:
-            size, name = int(head[54:62], 16), int(head[94:102], 16)
-        except ValueError:
-            raise SampanError(f"{path} is damaged: a header is not one") from None
+            numbers = cpio.read_numbers(head)
+        except cpio.CpioError as error:
+            raise SampanError(f"{path} is damaged: {error.message}") from error
+        size, name = numbers[6], numbers[11]
         position += cpio.HEADER_SIZE + name + -(cpio.HEADER_SIZE + name) % 4
         position += size + -size % 4
         if position > end:

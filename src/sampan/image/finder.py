@@ -54,7 +54,9 @@ class Finder:
         Raises:
             SampanError: a name is none, or the image is nowhere to be had; says which place.
         """
-        places = {name: place for place, name in reversed(list(wanted))}
+        places: dict[str, str] = {}
+        for place, name in wanted:
+            places.setdefault(name, place)
         slow = [name for name, place in places.items() if self._takes_long(name, place)]
         if len(slow) < 2:
             return {name: self._one(name, place) for name, place in places.items()}
