@@ -57,6 +57,7 @@ def test_nothing_to_do(text):
         ("", "r: not JSON"),
         ("[]", "r: not a JSON object"),
         ("[" * 100_000, "r: not JSON"),
+        ('{"bindNS": {"net": "\\ud800"}}', "r: not JSON: 'utf-8' codec can't encode"),
         ('{"mounts": 3}', "r: mounts is not a list"),
         ('{"mounts": [3]}', "r: mounts[0] is not an object"),
         ('{"mounts": [{}]}', "r: mounts[0]: a mount needs a destination"),

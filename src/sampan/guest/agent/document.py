@@ -135,6 +135,7 @@ def _object(data: bytes, where: str) -> dict[str, Any]:
         raise DocumentError(f"{where}: larger than {SIZE_LIMIT} bytes")
     try:
         tree = json.loads(data)
+        json.dumps(tree, ensure_ascii=False).encode()  # half characters (\ud800) name nothing
     except (ValueError, RecursionError) as error:
         raise DocumentError(f"{where}: not JSON: {error}") from error
     if not isinstance(tree, dict):
