@@ -6,8 +6,10 @@ seed and compress about as machine code does (3:1). Layers are gzip, as registri
 
 from __future__ import annotations
 
+import hashlib
 import io
 import random
+import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -29,14 +31,6 @@ from sampan.oci.reference import Reference
 from sampan.oci.tree import image_tree
 
 MB = 1_000_000
-YAML = """\
-kernel: {image: bench/kernel:1, cmdline: "console=ttyS0"}
-init: [bench/init:1, bench/containerd:1]
-services:
-  - {name: app, image: bench/app:1}
-files:
-  - {path: etc/motd, contents: "%s"}
-"""
 _TIME = 1_700_000_000 * 10**9
 
 
@@ -95,9 +89,7 @@ def kernel_files() -> Iterator[tuple[str, bytes]]:
 def add_image(cache: Cache, name: str, members: Iterator[tuple[str, bytes]]) -> None:
     """Put an image of one layer into the cache, its layer indexed as after a pull."""
     with tempfile.TemporaryFile() as packed:
-        with CompressedWriter(packed, Compression.GZIP) as writer:  # type: ignore[arg-type]
-            import hashlib
-
+        with CompressedWriter(packed, Compression.GZIP) as writer:
             hasher = hashlib.sha256()
             for piece in archive(members):
                 hasher.update(piece)
@@ -134,3 +126,7 @@ def make(folder: Path) -> None:
     add_image(cache, "bench/containerd:1", files("usr/bin", 9, 90 * MB, 4))
     add_image(cache, "bench/app:1", files("srv", 2500, 120 * MB, 5))
     done.touch()
+
+
+if __name__ == "__main__":
+    make(Path(sys.argv[1]))

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from sampan.oci.layout import Cache
     from sampan.oci.model import Platform
     from sampan.oci.reference import Reference
+    from sampan.package.build import Options as PackageOptions
     from sampan.spec.model import Spec
 
 _EPILOG = """\b
@@ -171,8 +172,6 @@ def _options(settings: Settings, cache: Cache, platform: Platform, flags: _Flags
     from sampan.cli.remote import remote
     from sampan.image.build import Options
     from sampan.image.step import FIXED_MTIME_S
-    from sampan.package import build as package_build
-    from sampan.package import composer
 
     epoch_s = source_date_epoch()
     reach = remote(settings)
@@ -188,6 +187,13 @@ def _options(settings: Settings, cache: Cache, platform: Platform, flags: _Flags
             progress=settings.progress(),
         )
 
+    def packages() -> PackageOptions:
+        from sampan.package import build, composer
+
+        return build.Options(
+            debian=composer.Options(mirror=settings.debian_mirror, epoch_s=epoch_s)
+        )
+
     return Options(
         decompress_kernel=flags["decompress_kernel"],
         sbom_name=None if flags["no_sbom"] else flags["sbom_output"],
@@ -195,9 +201,7 @@ def _options(settings: Settings, cache: Cache, platform: Platform, flags: _Flags
         created_s=int(SystemClock().wall_s()) if flags["sbom_current_time"] else None,
         fetch=fetch,
         pull=flags["pull"],
-        packages=package_build.Options(
-            debian=composer.Options(mirror=settings.debian_mirror, epoch_s=epoch_s)
-        ),
+        packages=packages,
         home=Path.home(),
     )
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import IO, TYPE_CHECKING
+from typing import IO
 
 import msgspec
 
@@ -17,7 +17,7 @@ from sampan.errors import UsageError
 from sampan.formats import catalog, kernel
 from sampan.formats.codec import Compression
 from sampan.image.assemble import Assembler
-from sampan.image.finder import Fetch, Finder
+from sampan.image.finder import Fetch, Finder, Packages
 from sampan.image.gather import Gatherer
 from sampan.image.larder import Larder
 from sampan.image.output import Output, explained, writing
@@ -29,9 +29,6 @@ from sampan.oci import tar
 from sampan.oci.layout import Cache, Image
 from sampan.oci.model import Platform
 from sampan.spec.model import Spec
-
-if TYPE_CHECKING:  # slow to import, and never decoded, which would need it at run time
-    from sampan.package.build import Options as PackageOptions  # noqa: TC004
 
 ARCHITECTURES = ("amd64", "arm64", "riscv64", "s390x")
 DEFAULT_FORMATS = ("kernel+initrd",)
@@ -56,7 +53,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     created_s: int | None = None
     fetch: Fetch | None = None
     pull: bool = False
-    packages: PackageOptions | None = None
+    packages: Packages | None = None
     home: Path = Path("~")
 
 

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 Fetch: TypeAlias = Callable[[Reference], object]
 """Brings an image into the cache, or raises SampanError."""
+Packages: TypeAlias = "Callable[[], Options]"
+"""Says how packages are built; asked only when there is one, for it is slow to import."""
 
 _PULLS = 4
 
@@ -37,7 +39,7 @@ class Finder:
         *,
         fetch: Fetch | None = None,
         pull: bool = False,
-        packages: Options | None = None,
+        packages: Packages | None = None,
         progress: Progress = SILENT,
     ) -> None:
         self._cache = cache
@@ -46,7 +48,6 @@ class Finder:
         self._pull = pull
         self._packages = packages
         self._progress = progress
-        self._found: dict[str, Image] = {}
 
     def find(self, wanted: Iterable[tuple[str, str]]) -> dict[str, Image]:
         """The images of `wanted`, pairs of a place in the document and a name; by name.
@@ -82,8 +83,9 @@ class Finder:
         if catalog.find(reference) is not None:
             from sampan.package import build  # most specifications build nothing
 
+            options = self._packages() if self._packages else None
             built = build.build_from_catalog(
-                reference, self._cache, self._platform, self._packages, self._progress
+                reference, self._cache, self._platform, options, self._progress
             )
             if built is not None:
                 return self._cache.image(built, self._platform)
