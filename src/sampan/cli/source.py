@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import http.client
-import ssl
 import sys
-import urllib.error
 import urllib.parse
-import urllib.request
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -51,6 +47,11 @@ def _read_one(word: str, settings: Settings) -> Source:
 
 
 def _fetch(address: str, settings: Settings) -> bytes:
+    # slow to import, and few documents are fetched
+    import http.client
+    import ssl
+    import urllib.request
+
     context = ssl.create_default_context()
     for certificate in settings.certificates:
         context.load_verify_locations(certificate)

@@ -11,6 +11,7 @@ from typing import IO
 
 import msgspec
 
+from sampan.base import fs
 from sampan.base.entry import Entry, Kind
 from sampan.base.progress import SILENT, Progress
 from sampan.errors import UsageError
@@ -228,8 +229,9 @@ def _compression(work: _Work) -> Compression:
 def _write_kernel(work: _Work, files: KernelFiles, target: IO[bytes]) -> None:
     if work.options.decompress_kernel:
         kernel.decompress(files.binary.path, target)
-    else:
-        target.writelines(chunks_of(files.binary))
+        return
+    with files.binary.path.open("rb") as source:
+        fs.copy_range(source.fileno(), target.fileno(), files.binary.size)
 
 
 _WRITERS: dict[str, Callable[[_Work], list[Path]]] = {
