@@ -15,6 +15,7 @@ from sampan.cli.settings import Settings, source_date_epoch
 from sampan.errors import UsageError
 
 if TYPE_CHECKING:
+    from sampan.base.progress import Progress
     from sampan.image.build import Options
     from sampan.image.output import Output
     from sampan.oci.layout import Cache
@@ -136,14 +137,15 @@ def command(
 
     cache = Cache(settings.cache)
     platform = Platform.parse(arch) if arch else Platform.host()
+    progress = settings.progress()
     result = build.build(
         spec,
         cache=cache,
         platform=platform,
         formats=_names(formats) or (("tar",) if output else ()),
         output=_output(folder, name, output, files),
-        options=_options(settings, cache, platform, flags),
-        progress=settings.progress(),
+        options=_options(settings, cache, platform, progress, flags),
+        progress=progress,
     )
     for path in result.outputs:
         _show(settings, path)
@@ -168,7 +170,9 @@ def _output(folder: Path, name: str | None, file: str | None, files: Sequence[st
     )
 
 
-def _options(settings: Settings, cache: Cache, platform: Platform, flags: _Flags) -> Options:
+def _options(
+    settings: Settings, cache: Cache, platform: Platform, progress: Progress, flags: _Flags
+) -> Options:
     from sampan.cli.remote import remote
     from sampan.image.build import Options
     from sampan.image.step import FIXED_MTIME_S
@@ -184,7 +188,7 @@ def _options(settings: Settings, cache: Cache, platform: Platform, flags: _Flags
             reference.with_default_tag(),
             platforms=[platform],
             remote=reach,
-            progress=settings.progress(),
+            progress=progress,
         )
 
     def packages() -> PackageOptions:
