@@ -128,6 +128,14 @@ def test_standard_output(files, tmp_path):
         assert "etc/motd" in tar.getnames()
 
 
+@pytest.mark.parametrize(
+    ("name", "magic"), [("zstd", b"\x28\xb5\x2f\xfd"), ("gzip", b"\x1f\x8b"), ("none", b"0707")]
+)
+def test_compression(sampan, files, tmp_path, name, magic):
+    assert sampan("build", "-compression", name, files).status == 0
+    assert (tmp_path / "files-initrd.img").read_bytes().startswith(magic)
+
+
 def test_times_follow_source_date_epoch(sampan, files, tmp_path, monkeypatch):
     monkeypatch.setenv("SOURCE_DATE_EPOCH", "1000000000")
     assert sampan("build", "--format", "tar", files).status == 0

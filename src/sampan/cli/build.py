@@ -44,6 +44,7 @@ class _Flags(TypedDict):
     sbom_output: str
     sbom_current_time: bool
     decompress_kernel: bool
+    compression: str | None
 
 
 def read_spec(files: Sequence[str], settings: Settings) -> Spec:
@@ -99,6 +100,11 @@ def _later(feature: str) -> Callable[[click.Context, click.Parameter, object], N
     help="Date that list now: the output then differs each time.",
 )  # fmt: skip
 @click.option("--decompress-kernel", is_flag=True, help="Write the kernel uncompressed.")
+@click.option(
+    "--compression",
+    type=click.Choice(["zstd", "gzip", "none"]),
+    help="How the initrd is compressed.  [default: zstd, if the kernel can unpack it]",
+)
 @click.option("--dry-run", is_flag=True, help="Check and print the merged file; build nothing.")
 @click.option(
     "--docker", is_flag=True, hidden=True, expose_value=False,
@@ -174,6 +180,7 @@ def _options(
     settings: Settings, cache: Cache, platform: Platform, progress: Progress, flags: _Flags
 ) -> Options:
     from sampan.cli.remote import remote
+    from sampan.formats.codec import Compression
     from sampan.image.build import Options
     from sampan.image.step import FIXED_MTIME_S
 
@@ -198,7 +205,9 @@ def _options(
             debian=composer.Options(mirror=settings.debian_mirror, epoch_s=epoch_s)
         )
 
+    compression = flags["compression"]
     return Options(
+        compression=Compression(compression) if compression else None,
         decompress_kernel=flags["decompress_kernel"],
         sbom_name=None if flags["no_sbom"] else flags["sbom_output"],
         epoch_s=FIXED_MTIME_S if epoch_s is None else epoch_s,
