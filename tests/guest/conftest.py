@@ -2,14 +2,17 @@
 
 import os
 import re
-import sys
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
-from sampan import machine
-from sampan.base import fs, proc
+from sampan import machine, spec
+from sampan.base import fs
+from sampan.image import build as image_build
+from sampan.image.output import Output
+from sampan.oci.layout import Cache
+from sampan.oci.model import Platform
 
 SYSTEMS = Path(__file__).parent / "systems"
 BOOT_S = 120  # software emulation on a busy computer
@@ -61,11 +64,13 @@ def built(tmp_path_factory):
     def build(source):
         if source not in done:
             with fs.locked(base / "lock"):
-                proc.run(
-                    [sys.executable, "-m", "sampan", "--cache", base / "images", "build",
-                     "--dir", folder, source],
-                    timeout_s=600,
-                )  # fmt: skip
+                image_build.build(
+                    spec.load([spec.Source.file(source)]),
+                    cache=Cache(base / "images"),
+                    platform=Platform.host(),
+                    formats=("kernel+initrd",),
+                    output=Output(folder, source.stem),
+                )
             done[source] = folder / source.stem
         return done[source]
 
@@ -80,7 +85,7 @@ def boot(built):
     def launch(source, *, mem_mib, publish=()):
         path = source if isinstance(source, Path) else SYSTEMS / f"{source}.yml"
         prefix = built(path)
-        spec = machine.MachineSpec(
+        description = machine.MachineSpec(
             kernel=Path(f"{prefix}-kernel"),
             initrd=Path(f"{prefix}-initrd.img"),
             cmdline=Path(f"{prefix}-cmdline").read_text(),
@@ -89,7 +94,7 @@ def boot(built):
             publish=publish,
             name=path.stem,
         )
-        with machine.launch(spec) as running:
+        with machine.launch(description) as running:
             yield System(running)
 
     return launch
