@@ -12,6 +12,7 @@ import pytest
 
 from sampan import spec
 from sampan.formats import cpio
+from sampan.formats.codec import Compression
 from sampan.image.build import Options, build
 from sampan.image.output import Output
 from sampan.oci import archive
@@ -36,7 +37,7 @@ def built(tmp_path_factory):
     build(
         gold, cache=cache, platform=Platform("amd64"), formats=["tar", "kernel+initrd"],
         output=Output(folder, "gold"),
-        options=Options(sbom_name=None, compression="none"),
+        options=Options(sbom_name=None, compression=Compression.NONE),
     )  # fmt: skip
     return folder
 

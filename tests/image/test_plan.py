@@ -2,10 +2,12 @@
 
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from sampan import spec as specs
 from sampan.base.entry import Kind
+from sampan.image.listing import list_step
 from sampan.image.plan import make_plan
 from sampan.image.step import HostFile, KernelFiles, MadeStep, Supplies, TreeStep
 from sampan.oci.model import ContainerConfig
@@ -60,21 +62,41 @@ def test_a_large_file_of_the_host_is_a_step_of_its_own(supplies):
     assert len(large.entries) == 1
 
 
-def test_every_name_once_and_parents_first(supplies):
-    from sampan.image.listing import list_step
-
-    seen = {""}
-    for step in make_plan(load(), supplies).steps:
+def written(plan):
+    """The entries of a plan by name; each name once and behind its folder."""
+    seen = {}
+    for step in plan.steps:
         if isinstance(step, MadeStep):
             entries = [made.entry for made in step.entries]
         else:
             listing = list_step(step)
             entries = [*listing.directories, *(e for e, _ in listing.files), *listing.rest]
         for entry in entries:
+            folder = entry.name.rpartition("/")[0]
             assert entry.name not in seen
-            assert entry.name.rpartition("/")[0] in seen
-            if entry.kind is Kind.DIRECTORY:
-                seen.add(entry.name)
+            assert not folder or seen[folder].kind is Kind.DIRECTORY
+            seen[entry.name] = entry
+    return seen
+
+
+def test_every_name_once_and_parents_first(supplies):
+    assert {"boot/kernel", "lib/m", "init", "etc/motd"} <= written(
+        make_plan(load(), supplies)
+    ).keys()
+
+
+MERGED = {"usr/": None, "usr/lib/": None, "lib": "-> usr/lib", "bin": "-> usr/bin"}
+
+
+def test_modules_and_files_below_a_link_of_an_image(supplies, ingredient):
+    merged = msgspec.structs.replace(supplies, images={"base": ingredient("base", MERGED)})
+    text = "kernel: {image: k}\ninit: [base]\nfiles: [{path: lib/own, contents: x}%s]"
+    found = written(make_plan(load(text % ""), merged))
+    assert {"usr/lib/m", "usr/lib/own"} <= found.keys()
+    assert [found[name].mode for name in ("usr", "usr/lib")] == [0o755, 0o755]
+    more = ", {path: usr, directory: true, mode: '0711'}, {path: bin/x, contents: x}"
+    found = written(make_plan(load(text % more), merged))
+    assert (found["usr"].mode, found["usr/bin"].mode) == (0o711, 0o700)
 
 
 def test_an_inline_file_changes_only_the_step_it_is_in(supplies):
@@ -118,8 +140,6 @@ def test_the_second_container_of_an_image_uses_the_first_ones_files(supplies):
 
 
 def test_time_and_sbom(supplies):
-    import msgspec
-
     with_sbom = msgspec.structs.replace(supplies, sbom=b"{}")
     plan = make_plan(load(), with_sbom, mtime_s=7, sbom_name="s.json")
     made = [m for s in plan.steps if isinstance(s, MadeStep) for m in s.entries]

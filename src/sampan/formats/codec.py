@@ -147,9 +147,9 @@ def compressor(compression: Compression, size: int) -> Compressor:
 
 def identity(compression: Compression) -> str:
     """All that determines the compressed bytes beside the content: method, library, settings."""
-    if compression is Compression.ZSTD:
+    if compression == Compression.ZSTD:
         return f"zstd {_zstd().zstd_version} -{_ZSTD_LEVEL} job {_JOB_SIZE}"
-    if compression is Compression.GZIP:
+    if compression == Compression.GZIP:
         isal = _isal()
         name = f"isal {isal.__version__}" if isal else f"zlib {zlib.ZLIB_RUNTIME_VERSION}"
         return f"{name} -{_GZIP_LEVEL}"

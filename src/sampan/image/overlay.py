@@ -28,7 +28,7 @@ class Draft:
         self.drop: set[str] = set()
         self.become: dict[str, Entry] = {}
         self.move: dict[str, str] = {}
-        self.before: list[Entry] = []
+        self.before: dict[str, Entry] = {}
         self.finals: Mapping[str, str] = {}
         self.settle({})
 
@@ -157,7 +157,7 @@ def _lead_the_way(drafts: Sequence[Draft]) -> None:
 
 def _write_early(path: str, drafts: Sequence[Draft], number: int) -> None:
     for draft in drafts[: number + 1]:
-        if draft.find(path) is not None or any(one.name == path for one in draft.before):
+        if draft.find(path) is not None or path in draft.before:
             return
     entry = Entry(path, Kind.DIRECTORY, 0o755, mtime_ns=FIXED_MTIME_S * 1_000_000_000)
     for draft in drafts[number + 1 :]:
@@ -172,4 +172,4 @@ def _write_early(path: str, drafts: Sequence[Draft], number: int) -> None:
             )  # fmt: skip
             draft.drop.add(name)
             break
-    drafts[number].before.append(entry)
+    drafts[number].before[path] = entry

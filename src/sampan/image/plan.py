@@ -135,7 +135,7 @@ def _tree_step(draft: Draft, shared: frozenset[FileKey], stored: frozenset[FileK
     move = sorted(draft.move.items())
     facts = [
         draft.ingredient.identity, draft.prefix, sorted(draft.drop), become, move,
-        draft.before, sorted(shared), sorted(stored),
+        list(draft.before.values()), sorted(shared), sorted(stored),
     ]  # fmt: skip
     return TreeStep(
         name=draft.name,
@@ -144,7 +144,7 @@ def _tree_step(draft: Draft, shared: frozenset[FileKey], stored: frozenset[FileK
         drop=frozenset(draft.drop),
         become=dict(become),
         move=dict(move),
-        before=tuple(draft.before),
+        before=tuple(draft.before.values()),
         shared=shared,
         stored=stored,
         id=_hash("tree", facts),

@@ -85,14 +85,21 @@ class Scene:
             if there is Kind.DIRECTORY:
                 raise SampanError(f"{name} is a folder in {draft.ingredient.name}")
             draft.drop.add(own)
-        if name in self.frame and entry.kind is Kind.DIRECTORY:
-            self.frame[name] = Made(entry)
-            return
+        if entry.kind is Kind.DIRECTORY:
+            if name in self.frame:
+                self.frame[name] = Made(entry)
+                return
+            for draft in self.root:
+                if name in draft.before:
+                    draft.before[name] = entry
+                    return
         self.made[name] = Made(entry, content)
 
     def has(self, name: str) -> bool:
         """Whether something is at `name` so far."""
         if name in self.made or name in self.frame:
+            return True
+        if any(name in draft.before for draft in self.root):
             return True
         return next(self._holders(name), None) is not None
 
