@@ -1,6 +1,7 @@
 import multiprocessing
 import os
 import stat
+from pathlib import Path
 
 import pytest
 
@@ -41,6 +42,31 @@ def test_target_that_is_a_folder_is_an_error_and_leaves_nothing(tmp_path):
     with pytest.raises(IsADirectoryError):
         fs.write_atomically(tmp_path / "folder", b"x")
     assert _names(tmp_path) == ["folder"]
+
+
+def test_a_link_stays_and_what_it_leads_to_is_replaced(tmp_path):
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "folder" / "target").write_bytes(b"old")
+    (tmp_path / "link").symlink_to("folder/target")
+    fs.write_atomically(tmp_path / "link", b"new")
+    assert (tmp_path / "link").is_symlink()
+    assert (tmp_path / "folder" / "target").read_bytes() == b"new"
+
+
+def test_a_pipe_is_written_not_replaced(tmp_path):
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+    fs.write_atomically(pipe, b"through it")
+    assert os.read(reader, 100) == b"through it"
+    os.close(reader)
+    assert pipe.is_fifo()
+
+
+def test_a_device_is_written_not_replaced():
+    with pytest.raises(OSError, match="No space left"):
+        fs.write_atomically(Path("/dev/full"), b"x")
+    assert Path("/dev/full").is_char_device()
 
 
 def test_write_atomically_replaces(tmp_path):

@@ -10,6 +10,7 @@ from __future__ import annotations
 import fcntl
 import os
 import secrets
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -25,11 +26,17 @@ def atomic_file(path: Path, *, mode: int = 0o644, durable: bool = True) -> Itera
 
     The target is replaced whole; when the block raises, nothing is left behind. `durable`
     asks the disk to have the bytes before the name changes: leave it on for state, turn it
-    off for large outputs that can be made again.
+    off for large outputs that can be made again. A link stays, and what it leads to is
+    replaced. A device, pipe or socket is never replaced: the bytes go into it as they come.
 
     Raises:
         OSError: the folder is not writable, the disk is full, …
     """
+    if _takes_bytes(path):
+        with path.open("wb") as stream:
+            yield stream
+        return
+    path = Path(os.path.realpath(path))  # unlike resolve, it takes a loop as it stands
     temporary = path.with_name(f"{TEMPORARY_PREFIX}{secrets.token_hex(6)}")
     descriptor = os.open(temporary, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
     try:
@@ -45,6 +52,15 @@ def atomic_file(path: Path, *, mode: int = 0o644, durable: bool = True) -> Itera
         raise
     if durable:
         sync_folder(path.parent)
+
+
+def _takes_bytes(path: Path) -> bool:
+    """Whether `path` is there and neither a regular file nor a folder."""
+    try:
+        mode = path.stat().st_mode
+    except OSError:  # it is not there yet, or what is wrong with it shows when it is written
+        return False
+    return not (stat.S_ISREG(mode) or stat.S_ISDIR(mode))
 
 
 def write_atomically(path: Path, data: bytes, *, mode: int = 0o644, durable: bool = True) -> None:
