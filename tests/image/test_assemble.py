@@ -6,6 +6,7 @@ from backports import zstd
 
 from sampan import spec as specs
 from sampan.base.entry import Entry, Kind
+from sampan.errors import SampanError
 from sampan.formats import cpio
 from sampan.formats.codec import Compression
 from sampan.image.assemble import Assembler
@@ -123,3 +124,10 @@ def test_the_tar_has_the_same_files(work, tmp_path):
         assert opened.extractfile("boot/ucode.cpio").read() == b"ucode"
     assert len(names) == len(set(names))
     assert len(stream.getvalue()) % 512 == 0
+
+
+def test_a_piece_that_is_removed_meanwhile(work, tmp_path, monkeypatch):
+    ready = work()
+    monkeypatch.setattr(Store, "make", lambda *_: None)
+    with pytest.raises(SampanError, match="was removed while it was used"):
+        initrd(ready, tmp_path / "i")

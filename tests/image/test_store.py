@@ -1,5 +1,6 @@
 import pytest
 
+from sampan.errors import SampanError
 from sampan.image.store import Store
 
 
@@ -50,6 +51,15 @@ def test_nothing_appears_when_it_fails(store):
         out.write(b"half")
         raise OSError(28, "No space left on device")
 
-    with pytest.raises(OSError, match="No space"):
+    with pytest.raises(SampanError) as caught:
         store.make(store.path("a"), fail)
+    assert str(caught.value) == f"{store.folder} cannot be written: no space left on device"
+    assert list(store.folder.iterdir()) == []
+
+
+def test_clean(store):
+    assert store.clean() == 0
+    store.make(store.path("a"), lambda out: out.writelines([b"abc"]))
+    (store.folder / ".tmp-x").write_bytes(b"left")
+    assert store.clean() > 7
     assert list(store.folder.iterdir()) == []

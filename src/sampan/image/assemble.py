@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import IO
 
 from sampan.base.progress import SILENT, Progress, Task, task
+from sampan.errors import SampanError
 from sampan.formats import codec, cpio
 from sampan.formats.codec import Compression
 from sampan.image import piece
@@ -84,7 +85,7 @@ class Assembler:
                 path, lambda out: self._compress(records, contents, compression, out, under_way)
             )
         if not self._copy(path, target):
-            raise FileNotFoundError(f"{path} went away while it was used")
+            raise SampanError(f"{path} was removed while it was used", hint="build again")
 
     def _copy(self, path: Path, target: IO[bytes]) -> bool:
         with self._store.open(path) as found:

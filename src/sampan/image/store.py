@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import IO, BinaryIO
 
 from sampan.base import fs
+from sampan.image.output import explained
 
 _MARK = b"SAMPAN-STEP\0"
 _LENGTH = 8
@@ -66,11 +67,27 @@ class Store:
             return found is not None
 
     def make(self, path: Path, write: Callable[[IO[bytes]], None]) -> None:
-        """Let `write` make the content of `path`."""
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with fs.atomic_file(path, durable=False) as stream:
-            write(stream)
-            stream.write(_MARK + stream.tell().to_bytes(_LENGTH, "little"))
+        """Let `write` make the content of `path`.
+
+        Raises:
+            SampanError: the disk is full, or the folder cannot be written.
+        """
+        with explained(self.folder):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with fs.atomic_file(path, durable=False) as stream:
+                write(stream)
+                stream.write(_MARK + stream.tell().to_bytes(_LENGTH, "little"))
+
+    def clean(self) -> int:
+        """Remove all finished work, and what killed processes left. Returns the bytes freed.
+
+        A build that is under way loses what it has finished, and says so.
+        """
+        freed = 0
+        for path in self.folder.glob("*"):
+            freed += path.stat().st_size
+            path.unlink(missing_ok=True)
+        return freed
 
 
 def _length(stream: BinaryIO) -> int | None:
