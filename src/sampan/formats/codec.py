@@ -37,7 +37,7 @@ class Compressor(Protocol):
 
 _JOB_SIZE = 4 << 20
 _THREADS = 2
-_ZSTD_LEVEL = 1
+_ZSTD_LEVEL = 3  # of 330 MB of libraries 98 MB in 1.0 s of CPU; level 1: 112 MB in 0.65 s
 _GZIP_LEVEL = 1
 _GZIP_BLOCK = 1 << 18
 _GZIP_WRAPPER = 31  # zlib's number for "a gzip header, 32 KiB window"
