@@ -54,7 +54,7 @@ def build(cache, images, tmp_path):
         assert all(path.exists() for path in done.outputs)
         return sorted(path.name for path in folder.iterdir())
 
-    run.folder = folder
+    run.folder = folder  # type: ignore[attr-defined]
     return run
 
 

@@ -36,7 +36,7 @@ def test_a_failure_leaves_the_old_one(tmp_path):
     path = tmp_path / "out"
     path.write_bytes(b"old")
     with pytest.raises(TypeError), writing(path) as stream:
-        stream.writelines([b"half", None])
+        stream.writelines([b"half", None])  # type: ignore[list-item]
     assert [one.name for one in tmp_path.iterdir()] == ["out"]
     assert path.read_bytes() == b"old"
 

@@ -103,7 +103,7 @@ def test_the_initrd_has_the_same_tree_but_for_what_is_beside_it(built):
         for member, content in cpio.read(io.BytesIO(stream.read())):
             members[member.entry.name or "."] = (member, b"".join(content))
     assert members.keys() == {name for name in tree if not name.startswith("boot/")}
-    for name, (member, content) in members.items():
+    for name, (member, data) in members.items():
         entry, wanted = member.entry, tree[name]
         assert entry.mtime_ns // 10**9 == int(wanted["mtime"])
         if wanted["type"] == tarfile.LNKTYPE:
@@ -113,7 +113,7 @@ def test_the_initrd_has_the_same_tree_but_for_what_is_beside_it(built):
             continue
         assert (entry.mode, entry.uid, entry.gid) == (wanted["mode"], *wanted["owner"])
         if not name.endswith(JSON):
-            assert content == wanted["content"]
+            assert data == wanted["content"]
     assert (built / "gold-kernel").read_bytes() == tree["boot/kernel"]["content"]
     assert (built / "gold-cmdline").read_bytes() == b"console=ttyS0 page_poison=1"
 

@@ -6,7 +6,7 @@ import msgspec
 import pytest
 
 from sampan import spec as specs
-from sampan.base.entry import Kind
+from sampan.base.entry import Entry, Kind
 from sampan.image.listing import list_step
 from sampan.image.plan import make_plan
 from sampan.image.step import HostFile, KernelFiles, MadeStep, Supplies, TreeStep
@@ -64,7 +64,7 @@ def test_a_large_file_of_the_host_is_a_step_of_its_own(supplies):
 
 def written(plan):
     """The entries of a plan by name; each name once and behind its folder."""
-    seen = {}
+    seen: dict[str, Entry] = {}
     for step in plan.steps:
         if isinstance(step, MadeStep):
             entries = [made.entry for made in step.entries]

@@ -20,7 +20,7 @@ def test_an_image_layout_that_is_whole(cache, image):
     made = image_layout(cache, image, Volume(name="v", image="a:1", format="oci"))
     files = {one.entry.name.removeprefix("containers/volumes/v/lower/"): one for one in made}
     assert list(files)[:4] == ["blobs", "blobs/sha256", "oci-layout", "index.json"]
-    index = json.loads(files["index.json"].content)
+    index = json.loads(files["index.json"].content)  # type: ignore[arg-type]
     assert index["manifests"][0]["digest"] == str(image.digest)
     blobs = {
         one.entry.name.rpartition("/")[2]: one for one in made if "blobs/sha256/" in one.entry.name
