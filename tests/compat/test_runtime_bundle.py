@@ -1,4 +1,7 @@
-"""runc and crun running the config.json that a build writes, on this computer."""
+"""runc running the config.json that a build writes, on this computer.
+
+(crun, which refuses hosts that have cgroups of both versions, runs it in the boot tests.)
+"""
 
 import json
 import os
@@ -55,21 +58,18 @@ def tree(tmp_path_factory):
     return folder / "tree"
 
 
-@pytest.fixture(params=["runc", "crun"])
-def ran(request, tree, tmp_path):
+@pytest.fixture
+def ran(tree, tmp_path):
     """A function: name of a container, folder of its files → what it printed."""
-    runtime = request.param
 
     def run(name, rootfs):
         bundle = tree / "containers" / "onboot" / name
         config = json.loads((bundle / "config.json").read_text())
         # what the guest mounts there by runtime.json
         config["root"]["path"] = str(rootfs)
-        if runtime == "crun":  # Debian 12's refuses numbers that are newer than it is
-            config["ociVersion"] = "1.0.2"
         (tmp_path / "config.json").write_text(json.dumps(config))
         done = subprocess.run(
-            [runtime, "--root", str(tmp_path / "state"), "run", "--bundle", str(tmp_path), f"sampan-{os.getpid()}"],
+            ["runc", "--root", str(tmp_path / "state"), "run", "--bundle", str(tmp_path), f"sampan-{os.getpid()}-{name}"],
             capture_output=True, text=True, timeout=50, check=False,
         )  # fmt: skip
         assert done.returncode == 0, done.stderr
