@@ -72,4 +72,7 @@ def test_a_guest_that_never_runs_is_given_up(fake_qemu, runtime_root, monkeypatc
 
 def test_a_silent_failure_is_told_by_its_status(fake_qemu, runtime_root):
     (fake_qemu / "qemu-system-x86_64").write_text("#!/bin/sh\nkill -ABRT $$\n")
-    assert accel.probe(Arch.AMD64, Accelerator.KVM, runtime_root) == "QEMU was killed by SIGABRT"
+    assert (
+        accel.probe(Arch.AMD64, Accelerator.KVM, runtime_root)
+        == "QEMU was killed by SIGABRT when it used kvm"
+    )

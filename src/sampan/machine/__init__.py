@@ -8,7 +8,7 @@ not know Sampan's network either: for now a machine has QEMU's user networking, 
 
     spec = machine.MachineSpec(kernel=Path("web-kernel"), initrd=Path("web-initrd.img"))
     with machine.launch(spec) as vm:
-        vm.console.expect("login:", timeout_s=60)
+        vm.console.expect("services running", timeout_s=60)
         vm.power_off()
 
 `machine.VM.launch` is the same for asyncio.

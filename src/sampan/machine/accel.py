@@ -111,8 +111,9 @@ def probe(arch: Arch, accel: Accelerator, folder: Path) -> str | None:
     if done.status == (_X86_STATUS if arch is Arch.AMD64 else 0):
         return None
     said = done.stderr.decode(errors="replace").strip().splitlines()
-    if not said:
-        return f"QEMU {proc.explain_status(done.status)}"
+    if done.status < 0 or not said:  # what it says when it crashes helps nobody who runs a machine
+        _log.info("probe of %s: %s", accel, " ".join(said))
+        return f"QEMU {proc.explain_status(done.status)} when it used {accel}"
     return said[-1].removeprefix(f"{qemu_argv.program(arch)}: ")
 
 
