@@ -15,9 +15,9 @@ help: ## show this list
 run: $(VENV)/.run ## build examples/systems/web.yml, boot it, show its page, leave you on its console
 	@$(BIN)/python tools/first_run.py
 
-test: $(VENV)/.dev ## everything the CI runs: lint, unit, compat and guest tests
+test: $(VENV)/.dev $(VENV)/.docs ## everything the CI runs: lint, unit, docs, compat and guest tests
 	@tools/host-packages test
-	@tools/check lint unit compat guest
+	@tools/check lint unit docs compat guest
 
 lint: $(VENV)/.dev ## formatter, linter, types, spelling
 	@tools/check lint
