@@ -40,3 +40,12 @@ def test_silence_takes_everything():
     with progress.task(progress.SILENT, "x", 1) as task:
         task.advance(1)
     progress.SILENT.note("x")
+
+
+def test_a_prefix_tells_whose_work_it_is():
+    recorder = Recorder()
+    prefixed = progress.Prefixed(recorder, "nginx: ")
+    with progress.task(prefixed, "unpack", 3):
+        prefixed.note("slow")
+    said = [("start", "nginx: unpack", 3), ("note", "nginx: slow"), ("finish", False)]
+    assert recorder.said == said

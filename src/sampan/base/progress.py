@@ -53,6 +53,26 @@ class Silent:
 SILENT: Progress = Silent()
 
 
+class Prefixed:
+    """Reports to `inner` with `prefix` in front, so that labels tell whose work it is."""
+
+    def __init__(self, inner: Progress, prefix: str) -> None:
+        self._inner = inner
+        self._prefix = prefix
+
+    def start(self, label: str, total: int | None) -> Task:
+        """See `Progress.start`."""
+        return self._inner.start(self._prefix + label, total)
+
+    def finish(self, task: Task, *, failed: bool) -> None:
+        """See `Progress.finish`."""
+        self._inner.finish(task, failed=failed)
+
+    def note(self, message: str) -> None:
+        """See `Progress.note`."""
+        self._inner.note(self._prefix + message)
+
+
 @contextmanager
 def task(progress: Progress, label: str, total: int | None = None) -> Iterator[Task]:
     """A block of long work; it is reported as failed when the block raises."""

@@ -14,7 +14,7 @@ from pathlib import Path
 import msgspec
 
 from sampan.base import fs
-from sampan.base.progress import SILENT, Progress
+from sampan.base.progress import SILENT, Prefixed, Progress
 from sampan.errors import SampanError, UsageError
 from sampan.oci import archive, model
 from sampan.oci.layout import Cache
@@ -129,7 +129,8 @@ def build(
             if options.force or not has_platform(cache, package.reference, one):
                 progress.note(f"build {package.reference.familiar} for {one}")
                 with cache.adding():
-                    new = _build(package, cache, one, options, progress)
+                    named = Prefixed(progress, f"{package.reference.repository}: ")
+                    new = _build(package, cache, one, options, named)
                     _add(cache, package.reference, new)
                 if not isinstance(package.recipe.debian, Debian):
                     cache.remove(_single(package, one))  # its image has its place in the index

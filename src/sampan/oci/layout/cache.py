@@ -99,7 +99,7 @@ class Cache:
                 return self.blobs.put(source, expected)
         size = expected.size if isinstance(expected, Descriptor) else None
         named = expected.digest if isinstance(expected, Descriptor) else expected
-        label = named.short if named else "blob"
+        label = named.short if named else "store"
         with self.adding(), progress_task(progress, label, size) as running:
             return self.blobs.put(source, expected, running)
 
