@@ -54,6 +54,7 @@ class ScriptedRegistry:
         self.blobs: dict[str, dict[str, bytes]] = defaultdict(dict)
         self.manifests: dict[str, dict[str, tuple[str, bytes]]] = defaultdict(dict)
         self.uploads: dict[str, bytearray] = {}
+        self.begun = 0
         self.seen: list[Seen] = []
         self.login: tuple[str, str] | None = None  # Basic
         self.bearer = False
@@ -172,7 +173,8 @@ class ScriptedRegistry:
             if digest in self.blobs.get(source, {}):
                 self.blobs[repository][digest] = self.blobs[source][digest]
                 return Reply(201)
-            rest = f"upload-{len(self.uploads) + 1}"
+            self.begun += 1
+            rest = f"upload-{self.begun}"
             self.uploads[rest] = bytearray()
         if rest not in self.uploads:
             return error(404, "BLOB_UPLOAD_UNKNOWN", "blob upload unknown to registry")

@@ -195,8 +195,7 @@ def test_a_wrong_password(make, server):
     with pytest.raises(AccessError) as caught:
         challenged(make(Login("r.test", "me", "pw")), BEARER)
     assert str(caught.value) == (
-        "r.test does not let me have a token for repository:a/b:pull (401): "
-        "incorrect username or password"
+        "r.test does not let me have a/b (401): incorrect username or password"
     )
 
 

@@ -161,9 +161,8 @@ class Authorizer:
         answer = self._fetch(_token_request(challenge, scopes, credential), TOKEN_LIMIT)
         host = urlsplit(challenge.realm).netloc
         if answer.status in (400, 401, 403):
-            what = f"a token for {', '.join(scopes) or self._registry}"
             raise fault.access(
-                what,
+                _subject(scopes) or self._registry,
                 self._registry,
                 answer.status,
                 answer.body,
@@ -181,6 +180,11 @@ class Authorizer:
             raise RegistryError(f"the token server {host} answered without a token")
         lifetime_s = max(issued.expires_in or _LIFETIME_S, _LIFETIME_S)
         return _Token(value, asked_s + lifetime_s - _MARGIN_S)
+
+
+def _subject(scopes: tuple[str, ...]) -> str:
+    """The repository a scope is for: `repository:NAME:pull`."""
+    return scopes[0].partition(":")[2].rpartition(":")[0] if scopes else ""
 
 
 def _best(challenges: tuple[Challenge, ...]) -> Challenge | None:

@@ -1,0 +1,36 @@
+import threading
+
+import pytest
+
+from sampan.oci.transfer.crew import in_parallel
+
+
+def test_everything_is_done():
+    done: list[int] = []
+    in_parallel(done.append, range(20), count=3, stop=lambda: None)
+    assert sorted(done) == list(range(20))
+
+
+def test_several_at_a_time():
+    together = threading.Barrier(3, timeout=20)
+    in_parallel(lambda _: together.wait(), range(3), count=3, stop=together.abort)
+
+
+def test_the_first_failure_ends_the_others():
+    stopped = threading.Event()
+    began: list[int] = []
+
+    def work(item):
+        began.append(item)
+        if item == 0:
+            raise ValueError("first")
+        assert stopped.wait(20)
+        raise RuntimeError("stopped")
+
+    with pytest.raises(ValueError, match="first"):
+        in_parallel(work, range(50), count=2, stop=stopped.set)
+    assert len(began) < 50
+
+
+def test_nothing_to_do():
+    in_parallel(print, [], count=0, stop=lambda: None)
