@@ -1,0 +1,245 @@
+"""Pulling and pushing against Debian's docker-registry, with skopeo as the second opinion."""
+
+import gzip
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import urllib.error
+import urllib.request
+from pathlib import Path
+
+import pytest
+
+from sampan.oci import model, transfer
+from sampan.oci.digest import Digest
+from sampan.oci.layout import Cache
+from sampan.oci.model import Descriptor, ImageConfig, Index, Manifest, Platform, RootFs
+from sampan.oci.reference import Reference
+from sampan.oci.registry import AccessError, NotFoundError
+from sampan.oci.remote import Login, Remote
+
+TOOLS = ("docker-registry", "skopeo", "htpasswd")
+pytestmark = [
+    pytest.mark.compat,
+    pytest.mark.timeout(120),
+    pytest.mark.skipif(not all(map(shutil.which, TOOLS)), reason=f"needs {', '.join(TOOLS)}"),
+]
+AMD64, ARM64 = Platform("amd64"), Platform("arm64")
+PULLER = """
+import sys
+from pathlib import Path
+from sampan.oci import transfer
+from sampan.oci.layout import Cache
+from sampan.oci.reference import Reference
+class Loud:
+    def start(self, label, total): return self
+    def advance(self, amount): print("bytes", flush=True)
+    def finish(self, task, *, failed): pass
+    def note(self, message): pass
+transfer.pull(Cache(Path(sys.argv[1])), Reference.parse(sys.argv[2]), progress=Loud())
+"""
+
+
+def wait_until_up(host, process):
+    while process.poll() is None:
+        try:
+            urllib.request.urlopen(f"http://{host}/v2/", timeout=5).close()
+        except urllib.error.HTTPError as error:
+            error.close()
+            return  # it wants a login
+        except urllib.error.URLError:
+            continue
+        return
+    pytest.fail("docker-registry ended")
+
+
+@pytest.fixture
+def serve(tmp_path):
+    started = []
+
+    def start(auth=None):
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            host = f"127.0.0.1:{probe.getsockname()[1]}"
+        config = {
+            "version": 0.1,
+            "storage": {"filesystem": {"rootdirectory": str(tmp_path / "registry")}},
+            "http": {"addr": host},
+        } | ({"auth": auth} if auth else {})
+        path = tmp_path / "registry.yml"
+        path.write_text(json.dumps(config))  # JSON is YAML
+        with (tmp_path / "registry.log").open("wb") as log:
+            started.append(
+                subprocess.Popen(["docker-registry", "serve", path], stdout=log, stderr=log)
+            )
+        wait_until_up(host, started[-1])
+        return host
+
+    yield start
+    for process in started:
+        process.terminate()
+        process.wait()
+
+
+@pytest.fixture
+def cache(tmp_path):
+    return Cache(tmp_path / "cache")
+
+
+def put_image(cache, platform, content):
+    packed = gzip.compress(content, 1, mtime=0)
+    config = model.encode(
+        ImageConfig(
+            architecture=platform.architecture,
+            os=platform.os,
+            rootfs=RootFs(diff_ids=(Digest.of(content),)),
+        )
+    )
+    manifest = model.encode(
+        Manifest(
+            config=Descriptor(model.OCI_CONFIG, cache.put_blob(config), len(config)),
+            layers=(Descriptor(model.OCI_LAYER_GZIP, cache.put_blob(packed), len(packed)),),
+        )
+    )
+    return Descriptor(model.OCI_MANIFEST, cache.put_blob(manifest), len(manifest), platform)
+
+
+def put_index(cache, name, size=1000):
+    images = (
+        put_image(cache, AMD64, os.urandom(size)),
+        put_image(cache, ARM64, os.urandom(size)),
+    )
+    data = model.encode(Index(manifests=images))
+    root = Descriptor(model.OCI_INDEX, cache.put_blob(data), len(data))
+    cache.tag(Reference.parse(name), root)
+    return root
+
+
+def skopeo(*arguments):
+    return subprocess.run(["skopeo", *arguments], check=True, capture_output=True).stdout
+
+
+def test_a_round_trip_and_skopeo_in_between(serve, cache, tmp_path):
+    host = serve()
+    root = put_index(cache, f"{host}/test/web:1")
+    transfer.push(cache, Reference.parse(f"{host}/test/web:1"))
+    raw = skopeo("inspect", "--raw", "--tls-verify=false", f"docker://{host}/test/web:1")
+    assert Digest.of(raw) == root.digest
+    skopeo(
+        "copy", "--all", "--src-tls-verify=false", "--dest-tls-verify=false",
+        f"docker://{host}/test/web:1", f"docker://{host}/by/skopeo:2",
+    )  # fmt: skip
+    other = Cache(tmp_path / "other")
+    pulled = transfer.pull(other, Reference.parse(f"{host}/by/skopeo:2"))
+    assert pulled.digest == root.digest
+    assert set(other.blobs) == set(cache.blobs)
+
+
+def test_one_platform_of_an_index(serve, cache, tmp_path):
+    host = serve()
+    name = Reference.parse(f"{host}/test/web:1")
+    put_index(cache, str(name))
+    transfer.push(cache, name)
+    other = Cache(tmp_path / "other")
+    transfer.pull(other, name, platforms=[ARM64])
+    assert other.image(name, ARM64).platform == ARM64
+    assert len(list(other.blobs)) == 4  # index, manifest, config, layer
+
+
+def test_docker_images_of_skopeo(serve, cache, tmp_path):
+    host = serve()
+    put_index(cache, f"{host}/test/web:1")
+    transfer.push(cache, Reference.parse(f"{host}/test/web:1"))
+    skopeo(
+        "copy", "--format", "v2s2", "--src-tls-verify=false", "--dest-tls-verify=false",
+        "--override-arch", "amd64", f"docker://{host}/test/web:1", f"docker://{host}/docker/web:1",
+    )  # fmt: skip
+    name = Reference.parse(f"{host}/docker/web:1")
+    pulled = transfer.pull(cache, name, platforms=[AMD64])
+    assert pulled.media_type == model.DOCKER_MANIFEST
+    assert cache.image(name, AMD64).layers[0].media_type == model.DOCKER_LAYER_GZIP
+
+
+def test_blobs_of_a_neighbour_are_mounted_and_large_ones_go_in_chunks(serve, cache, tmp_path):
+    host = serve()
+    put_index(cache, f"{host}/test/web:1", size=40 << 20)
+    transfer.push(cache, Reference.parse(f"{host}/test/web:1"))
+    target = Reference.parse(f"{host}/other/web:1")
+    transfer.push(cache, Reference.parse(f"{host}/test/web:1"), target=target)
+    log = (tmp_path / "registry.log").read_text()
+    assert log.count('"PATCH /v2/test/web/') == 4  # two layers of two chunks
+    assert "PATCH /v2/other/web/" not in log
+    assert log.count('"POST /v2/other/web/blobs/uploads/?mount=') == 4
+
+
+def test_with_htpasswd(serve, cache, tmp_path):
+    users = tmp_path / "users"
+    users.write_bytes(
+        subprocess.run(
+            ["htpasswd", "-nbB", "me", "secret"], check=True, capture_output=True
+        ).stdout.strip() + b"\n"
+    )  # fmt: skip
+    host = serve({"htpasswd": {"realm": "test", "path": str(users)}})
+    name = Reference.parse(f"{host}/test/web:1")
+    root = put_index(cache, str(name))
+    with pytest.raises(AccessError) as caught:
+        transfer.push(cache, name)
+    assert str(caught.value) == f"{host} wants a login for test/web:1 (401)"
+    with pytest.raises(AccessError):
+        transfer.push(cache, name, remote=Remote(logins=(Login(host, "me", "wrong"),)))
+    skopeo("login", "--authfile", str(tmp_path / "config.json"), "--tls-verify=false",
+           "-u", "me", "-p", "secret", host)  # fmt: skip
+    remote = Remote(docker_config=tmp_path / "config.json")
+    transfer.push(cache, name, remote=remote)
+    assert transfer.pull(Cache(tmp_path / "b"), name, remote=remote).digest == root.digest
+
+
+def test_no_such_tag(serve, cache):
+    host = serve()
+    with pytest.raises(NotFoundError) as caught:
+        transfer.pull(cache, Reference.parse(f"{host}/no/such:1"))
+    assert str(caught.value) == f"{host} has no no/such:1: manifest unknown"
+
+
+def start_pull(folder: Path, name: str) -> subprocess.Popen[bytes]:
+    return subprocess.Popen([sys.executable, "-c", PULLER, folder, name], stdout=subprocess.PIPE)
+
+
+def test_a_pull_that_is_killed_is_taken_up(serve, cache, tmp_path):
+    host = serve()
+    name = f"{host}/test/web:1"
+    root = put_index(cache, name, size=60 << 20)
+    transfer.push(cache, Reference.parse(name))
+    folder = tmp_path / "other"
+    with start_pull(folder, name) as child:
+        assert child.stdout is not None
+        for _ in range(20):
+            child.stdout.readline()
+        child.send_signal(signal.SIGKILL)
+    other = Cache(folder)
+    assert other.find(Reference.parse(name)) is None
+    assert any(path.stat().st_size for path in (folder / "partial").iterdir())
+    assert transfer.pull(other, Reference.parse(name)).digest == root.digest
+    assert " 206 " in (tmp_path / "registry.log").read_text()
+
+
+def test_two_processes_pull_into_one_cache(serve, cache, tmp_path):
+    host = serve()
+    name = f"{host}/test/web:1"
+    put_index(cache, name, size=20 << 20)
+    transfer.push(cache, Reference.parse(name))
+    folder = tmp_path / "other"
+    with start_pull(folder, name) as one, start_pull(folder, name) as two:
+        one.communicate()
+        two.communicate()
+    assert (one.returncode, two.returncode) == (0, 0)
+    other = Cache(folder)
+    assert set(other.blobs) == set(cache.blobs)
+    assert len(other.entries()) == 1
+    log = (tmp_path / "registry.log").read_text()
+    fetched = [line for line in log.splitlines() if '"GET /v2/test/web/blobs/' in line]
+    assert len(fetched) == 4  # each blob once
