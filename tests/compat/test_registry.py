@@ -1,5 +1,6 @@
 """Pulling and pushing against Debian's docker-registry, with skopeo as the second opinion."""
 
+import base64
 import gzip
 import json
 import os
@@ -8,9 +9,13 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
+import time
 import urllib.error
 import urllib.request
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
@@ -22,7 +27,7 @@ from sampan.oci.reference import Reference
 from sampan.oci.registry import AccessError, NotFoundError
 from sampan.oci.remote import Login, Remote
 
-TOOLS = ("docker-registry", "skopeo", "htpasswd")
+TOOLS = ("docker-registry", "skopeo", "htpasswd", "openssl")
 pytestmark = [
     pytest.mark.compat,
     pytest.mark.timeout(120),
@@ -196,6 +201,106 @@ def test_with_htpasswd(serve, cache, tmp_path):
     remote = Remote(docker_config=tmp_path / "config.json")
     transfer.push(cache, name, remote=remote)
     assert transfer.pull(Cache(tmp_path / "b"), name, remote=remote).digest == root.digest
+
+
+class TokenServer:
+    """Gives whoever knows the password a token (JWT, RS256) for what is asked."""
+
+    issuer = "issuer.test"
+
+    def __init__(self, folder):
+        self.folder = folder
+        subprocess.run(
+            ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-keyout", "key.pem",
+             "-out", "ca.pem", "-days", "2", "-subj", "/CN=test"],
+            cwd=folder, check=True, capture_output=True,
+        )  # fmt: skip
+        self.certificate = folder / "ca.pem"
+        self.scopes = []
+        outer = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_GET(self):
+                wanted = "Basic " + base64.b64encode(b"me:secret").decode()
+                known = self.headers.get("Authorization") == wanted
+                scopes = parse_qs(urlsplit(self.path).query).get("scope", [])
+                body = json.dumps({"token": outer.token(scopes)}).encode() if known else b"{}"
+                self.send_response(200 if known else 401)
+                self.send_header("Content-Length", str(len(body)))
+                self.end_headers()
+                self.wfile.write(body)
+
+            def log_message(self, format, *args):  # noqa: A002
+                pass
+
+        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.server.daemon_threads = True
+        self.realm = f"http://127.0.0.1:{self.server.server_address[1]}/token"
+        self.thread = threading.Thread(target=self.server.serve_forever, args=(0.02,))
+        self.thread.start()
+
+    def close(self):
+        self.server.shutdown()
+        self.thread.join()
+        self.server.server_close()
+
+    def token(self, scopes):
+        self.scopes += scopes
+        pem = self.certificate.read_text().splitlines()
+        header = {"alg": "RS256", "typ": "JWT", "x5c": ["".join(pem[1:-1])]}
+        access = []
+        for scope in scopes:
+            kind, name, actions = scope.split(":")
+            access.append({"type": kind, "name": name, "actions": actions.split(",")})
+        now = int(time.time())
+        claims = {
+            "iss": self.issuer, "sub": "me", "aud": "registry.test", "jti": "1",
+            "iat": now, "nbf": now - 60, "exp": now + 600, "access": access,
+        }  # fmt: skip
+        signed = b".".join(_url64(json.dumps(part).encode()) for part in (header, claims))
+        signature = subprocess.run(
+            ["openssl", "dgst", "-sha256", "-sign", "key.pem"],
+            cwd=self.folder, input=signed, check=True, capture_output=True,
+        ).stdout  # fmt: skip
+        return (signed + b"." + _url64(signature)).decode()
+
+
+def _url64(data):
+    return base64.urlsafe_b64encode(data).rstrip(b"=")
+
+
+@pytest.fixture
+def token_server(tmp_path):
+    server = TokenServer(tmp_path)
+    yield server
+    server.close()
+
+
+def test_with_bearer_tokens(serve, token_server, cache, tmp_path):
+    host = serve(
+        {
+            "token": {
+                "realm": token_server.realm,
+                "service": "registry.test",
+                "issuer": token_server.issuer,
+                "rootcertbundle": str(token_server.certificate),
+            }
+        }
+    )
+    name = Reference.parse(f"{host}/test/web:1")
+    root = put_index(cache, str(name))
+    with pytest.raises(AccessError) as caught:
+        transfer.push(cache, name)
+    assert str(caught.value) == f"{host} wants a login for test/web (401)"
+    remote = Remote(logins=(Login(host, "me", "secret"),))
+    transfer.push(cache, name, remote=remote)
+    assert transfer.pull(Cache(tmp_path / "b"), name, remote=remote).digest == root.digest
+    assert set(token_server.scopes) == {
+        "repository:test/web:pull,push",
+        "repository:test/web:pull",
+    }
+    target = Reference.parse(f"{host}/other/web:1")
+    transfer.push(cache, name, target=target, remote=remote)  # mounts need a token for both
 
 
 def test_no_such_tag(serve, cache):
