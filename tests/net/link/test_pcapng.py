@@ -24,7 +24,8 @@ def test_scapy_reads_what_we_write(tmp_path):
         + pcapng.packet(FRAME[:20], NOW_NS + 1, length=len(FRAME))
     )
     (tmp_path / "x.pcapng").write_bytes(data)
-    seen: list[Any] = list(RawPcapNgReader(str(tmp_path / "x.pcapng")))
+    with RawPcapNgReader(str(tmp_path / "x.pcapng")) as reader:
+        seen: list[Any] = list(reader)
     [(first, meta), (second, cut)] = seen
     assert (first, second) == (FRAME, FRAME[:20])
     assert (meta.tshigh << 32 | meta.tslow, meta.tsresol) == (NOW_NS, 10**9)
