@@ -62,7 +62,7 @@ def test_nobody_listens(transport):
             transport.fetch(Request("GET", f"http://{host}/v2/"))
     assert str(caught.value) == f"cannot reach registry {host}: Connection refused"
     assert caught.value.hint == ("check its name and your network; a proxy is named by HTTPS_PROXY")
-    assert caught.value.transient
+    assert not caught.value.transient  # nobody should wait for that
 
 
 def test_no_such_host(transport, monkeypatch):
@@ -75,6 +75,17 @@ def test_no_such_host(transport, monkeypatch):
     assert str(caught.value) == (
         "cannot reach registry nowhere.test: no host of that name is known"
     )
+    assert not caught.value.transient
+
+
+def test_a_name_server_that_is_busy(transport, monkeypatch):
+    def busy(*_args, **_options):
+        raise socket.gaierror(socket.EAI_AGAIN, "Temporary failure in name resolution")
+
+    monkeypatch.setattr(socket, "getaddrinfo", busy)
+    with pytest.raises(UnreachableError) as caught:
+        transport.fetch(Request("GET", "https://nowhere.test/v2/"))
+    assert caught.value.transient
 
 
 @pytest.mark.parametrize("cut", [0, 5])

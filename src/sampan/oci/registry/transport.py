@@ -12,6 +12,7 @@ Knows urllib3 and no registries. Wants `close` at the end.
 
 from __future__ import annotations
 
+import socket
 import ssl
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -312,11 +313,13 @@ def _explained(host: str) -> Iterator[None]:
         cause = next((each for each in _causes(error) if isinstance(each, ssl.SSLError)), None)
         raise fault.tls(host, cause or ssl.SSLError(str(error))) from error
     except exceptions.NameResolutionError as error:
-        raise UnreachableError(host, "no host of that name is known") from error
+        raise UnreachableError(
+            host, "no host of that name is known", transient=not _is_final(error)
+        ) from error
     except exceptions.ProxyError as error:
         raise UnreachableError(host, f"the proxy refuses ({_reason(error)})") from error
     except exceptions.NewConnectionError as error:
-        raise UnreachableError(host, _reason(error)) from error
+        raise UnreachableError(host, _reason(error), transient=not _is_final(error)) from error
     except exceptions.ConnectTimeoutError as error:
         raise UnreachableError(host, f"no answer within {_CONNECT_TIMEOUT_S:.0f} s") from error
     except exceptions.ReadTimeoutError as error:
@@ -325,6 +328,15 @@ def _explained(host: str) -> Iterator[None]:
         raise BrokenTransferError(host, _reason(error)) from error
     except (exceptions.HTTPError, UnicodeError) as error:
         raise RegistryError(f"{host} cannot be talked to: {fault.printable(str(error))}") from error
+
+
+def _is_final(error: BaseException) -> bool:
+    """Whether there is nobody, rather than nobody just now: then people should not wait."""
+    return any(
+        isinstance(cause, ConnectionRefusedError)
+        or (isinstance(cause, socket.gaierror) and cause.errno == socket.EAI_NONAME)
+        for cause in _causes(error)
+    )
 
 
 def _reason(error: BaseException) -> str:
