@@ -6,7 +6,7 @@ import contextlib
 
 from sampan.errors import SampanError
 from sampan.net.link import filter as capture_filter
-from sampan.net.link import pcapng, stream, vmnet
+from sampan.net.link import multiplex, pcapng, stream, vmnet
 from sampan.net.services import forward, ntp, sni
 from sampan.net.services.httprequest import RequestRewriter
 from sampan.net.wire.error import MalformedError
@@ -24,6 +24,8 @@ def one(data: bytes) -> None:
             raise AssertionError("frames depend on how the stream is cut")
     with contextlib.suppress(SampanError):
         vmnet.Server().received(data)
+    with contextlib.suppress(SampanError):
+        multiplex.Decoder().received(multiplex.greeting() + data)
     with contextlib.suppress(SampanError):
         list(pcapng.read(data))
     text = data.decode("latin-1")
