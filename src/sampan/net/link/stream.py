@@ -2,7 +2,7 @@
 
 The framings that differ only in how the length is written:
 
-    QEMU         -netdev stream (and gvproxy -listen-qemu)      u32, big endian
+    QEMU         -netdev stream, gvproxy -listen-qemu              u32, big endian
     VMNET        VPNKit after its handshake, gvproxy's own, stdio  u16, little endian
 
 On message sockets (QEMU -netdev dgram, vfkit's unixgram, BESS's seqpacket) a message is a frame
