@@ -26,7 +26,7 @@ from sampan.base.entry import Entry, Kind
 from sampan.errors import SampanError
 
 MAGIC = b"070701"
-HEADER_SIZE = 110
+_HEADER_SIZE = 110
 TRAILER_NAME = b"TRAILER!!!"
 MAX_SIZE = 2**32 - 1
 _MAX_NAME = 4096  # PATH_MAX, the longest the kernel takes
@@ -130,11 +130,11 @@ def read(stream: BinaryIO) -> Iterator[tuple[Member, Iterator[bytes]]]:
         CpioError: the archive is damaged or ends early.
     """
     while (head := _next_header(stream)) is not None:
-        numbers = read_numbers(head)
+        numbers = _read_numbers(head)
         inode, mode, uid, gid, links, mtime, size, major, minor, rmajor, rminor, length = numbers
         if not 0 < length <= _MAX_NAME:
             raise CpioError("the archive has a member with a name that is too long")
-        name = _exactly(stream, length + -(HEADER_SIZE + length) % 4)[: length - 1]
+        name = _exactly(stream, length + -(_HEADER_SIZE + length) % 4)[: length - 1]
         if name == TRAILER_NAME:
             continue
         kind = _KINDS.get(mode & 0o170000)
@@ -164,10 +164,10 @@ def _next_header(stream: BinaryIO) -> bytes | None:
         if not start:
             return None
         if start.strip(b"\0"):
-            return start + _exactly(stream, HEADER_SIZE - len(start))
+            return start + _exactly(stream, _HEADER_SIZE - len(start))
 
 
-def read_numbers(head: bytes) -> tuple[int, ...]:
+def _read_numbers(head: bytes) -> tuple[int, ...]:
     """The twelve numbers of a header: inode, mode, uid, gid, links, mtime, size, devices, name.
 
     Raises:
