@@ -12,6 +12,7 @@ from sampan.image import build as builds
 from sampan.image.build import Options
 from sampan.image.output import Output
 from sampan.machine import initrd
+from sampan.oci.compression import detect
 from sampan.oci.model import ContainerConfig, Platform
 
 YAML = """
@@ -105,8 +106,8 @@ def test_the_same_bytes_from_run_to_run_and_in_another_cache(build, tmp_path):
 def test_compression_is_what_the_kernel_can_unpack(build, add_image, version, asked, found):
     add_image("k:1", {"kernel": bzimage(version)})
     build(YAML.replace("cmdline:", "tar: none, cmdline:"), compression=asked)
-    pieces = initrd.pieces(build.folder / "web-initrd.img")
-    assert {piece.compression for piece in pieces} == {found}
+    start = (build.folder / "web-initrd.img").read_bytes()[:6]
+    assert detect(start).value == found.value
 
 
 def test_one_file_or_stream(build, tmp_path):
