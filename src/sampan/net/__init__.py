@@ -1,5 +1,6 @@
 """The network kit: a virtual machine's Ethernet turned into host sockets.
 
-Under construction. What is here so far is `wire`: the packets, as values. The stack
-(`core`), its `services`, the `link`s and the `runtime` follow; none of them exists yet.
+Under construction, and not usable yet. What is here is pure: `wire` (the packets, as values),
+`services` (DHCP, DNS, time, policy) and the framings of `link`. The stack that joins them
+(`core`) and the `runtime` that has sockets follow.
 """

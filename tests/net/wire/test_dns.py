@@ -113,6 +113,14 @@ def test_malformed(data: bytes) -> None:
         Message.parse(data)
 
 
+def test_data_that_compression_alone_could_hold() -> None:
+    long = b"".join(b"\x3f" + b"x" * 63 for _ in range(3)) + b"\0"
+    record = b"\0\0\x0f\0\x01" + bytes(4) + (65535).to_bytes(2, "big") + b"\0\x01\xc0\x0c"
+    data = HEADER[:6] + b"\0\x01" + HEADER[8:] + long + b"\0\x01\0\x01" + record + bytes(65531)
+    with pytest.raises(MalformedError, match="too long"):
+        Message.parse(data)
+
+
 @given(st.binary(max_size=120))
 @settings(derandomize=True)
 def test_noise_is_refused_or_parsed(noise: bytes) -> None:

@@ -26,6 +26,7 @@ _HEADER = struct.Struct("!HHHHHH")
 _QUESTION = struct.Struct("!HH")
 _RECORD = struct.Struct("!HHIH")
 _MAX_RECORDS = 512
+_MAX_DATA = 65535
 _RESPONSE, _AUTHORITATIVE, _TRUNCATED = 0x8000, 0x0400, 0x0200
 _RECURSION_DESIRED, _RECURSION_AVAILABLE = 0x0100, 0x0080
 
@@ -233,7 +234,10 @@ class _Reader:
             out += emit_name(name)
         if position > end:
             raise MalformedError("a DNS name that runs past its record")
-        return out + self._data[position:end]
+        out += self._data[position:end]
+        if len(out) > _MAX_DATA:
+            raise MalformedError("a DNS record too long to be written without compression")
+        return out
 
     def _name_at(self, position: int) -> tuple[Name, int]:
         """The name at `position`, and the position behind it."""
