@@ -1,0 +1,92 @@
+"""What the flows of one stack share: the table, timers, buffers, and what is to be told or sent.
+
+Timers are a heap of (time, number, flow). A flow has at most one entry that counts, the
+earliest; deadlines that move later are left alone and found to be too early when they come up,
+so that the fast path never touches the heap.
+"""
+
+from __future__ import annotations
+
+import heapq
+import math
+from collections import deque
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from sampan.net.core import event
+from sampan.net.core.buffer import Account, Pool
+from sampan.net.core.limit import Limits
+from sampan.net.core.network import Network
+
+if TYPE_CHECKING:
+    from sampan.net.core.flow import Flow
+
+Entropy = Callable[[int], bytes]
+
+
+class Ledger:
+    """The shared part. `acks`, `readable` and `starved` may name a flow twice, or a dead one."""
+
+    __slots__ = (
+        "account", "acks", "entropy", "events", "flows", "limits", "network", "now", "pool",
+        "readable", "serial", "starved", "time_wait", "timers", "unreachable",
+    )  # fmt: skip
+
+    def __init__(
+        self,
+        network: Network,
+        limits: Limits,
+        entropy: Entropy,
+        unreachable: Callable[[Flow, event.Refusal], None],
+    ) -> None:
+        self.network = network
+        self.limits = limits
+        self.entropy = entropy
+        self.unreachable = unreachable
+        self.pool = Pool(limits.buffers_total)
+        self.account = Account(limits.kept_total)
+        self.events: list[event.Event] = []
+        self.flows: dict[bytes, Flow] = {}
+        self.acks: list[Flow] = []  # may owe an acknowledgment
+        self.readable: list[Flow] = []  # were told to have data, which is in the link's buffers
+        self.starved: list[Flow] = []  # had room, but there was no buffer
+        self.time_wait: deque[Flow] = deque()
+        self.timers: list[tuple[float, int, Flow]] = []
+        self.serial = 0
+        self.now = 0.0
+
+    def arm(self, flow: Flow, when: float) -> None:
+        """See to `flow` no later than `when`."""
+        if when < flow.armed:
+            flow.armed = when
+            self.serial += 1
+            heapq.heappush(self.timers, (when, self.serial, flow))
+
+    def next_timer(self) -> float:
+        """When `due` has something to give, at the earliest."""
+        return self.timers[0][0] if self.timers else math.inf
+
+    def due(self, now: float) -> list[Flow]:
+        """The flows whose time has come; each must be armed again."""
+        flows = []
+        while self.timers and self.timers[0][0] <= now:
+            when, _, flow = heapq.heappop(self.timers)
+            if flow.armed == when:
+                flow.armed = math.inf
+                flows.append(flow)
+        return flows
+
+    def feed(self) -> None:
+        """Tell the flows that waited for a buffer that there is one."""
+        if self.starved and not self.pool.is_empty:
+            starved, self.starved = self.starved, []
+            for flow in starved:
+                flow.unblock()
+
+    def keep(self) -> None:
+        """The link's buffers are about to be used again."""
+        for flow in self.readable:
+            flow.is_readable = False
+            if flow.receiver.inbox:
+                flow.receiver.keep()
+        self.readable.clear()

@@ -1,0 +1,301 @@
+"""All TCP connections of a stack: the way from a frame to its flow, and their timers.
+
+Theory of operation. `frame4` and `frame6` are the fast path: one unpack of a frame's headers
+at fixed offsets, one look into the table by the raw bytes of addresses and ports, a few
+comparisons; a segment that is in order and of the usual shape is taken in without making any
+object but the view of its payload. Whatever differs in anything makes them answer False, with
+nothing changed, and takes the slow path: parsed as `wire.tcp.Segment`, to `segment_received`.
+
+Without a flow, a SYN makes one, within its port's limits, and is held until the runtime says
+what became of the host's connection; anything else is answered by a RST.
+
+It may not know about ARP, fragments or the switch; the sender of a frame has been checked
+against its port, here by comparing the Ethernet header with the flow's.
+"""
+
+from __future__ import annotations
+
+import math
+import struct
+
+from sampan.net.core import arrival, event, handshake
+from sampan.net.core.endpoint import Endpoint, key_of
+from sampan.net.core.flow import Flow
+from sampan.net.core.ledger import Ledger
+from sampan.net.core.port import Port
+from sampan.net.core.state import SENDING, Input, State
+from sampan.net.core.template import Line, Template
+from sampan.net.wire import address, ipv4, tcp
+from sampan.net.wire.checksum import fold, pseudo_sum, verifies, word_sum
+from sampan.net.wire.tcp import Flag
+
+_FAST4 = struct.Struct("!14sBxHxxHxB2x12sIIHH")
+_FAST6 = struct.Struct("!14sB3xHBx36sIIHH")
+_MIN_FRAME4, _MIN_FRAME6 = 54, 74
+_STAMP_KIND = b"\x01\x01\x08\x0a"
+_PUSH_MASK = 0xFFF7
+
+
+class Tcp:
+    """The connections of one stack."""
+
+    __slots__ = ("ledger",)
+
+    def __init__(self, ledger: Ledger) -> None:
+        self.ledger = ledger
+
+    def frame4(self, port: Port, frame: memoryview) -> bool:
+        """Whether the frame was an ordinary IPv4 segment of a flow, and has been taken in."""
+        head = port.head
+        if len(frame) < head + _MIN_FRAME4:
+            return False
+        (
+            link, version, total, fragment, protocol, key, sequence, number, control, window,
+        ) = _FAST4.unpack_from(frame, head)  # fmt: skip
+        flow = self.ledger.flows.get(key)
+        if (
+            flow is None
+            or control & _PUSH_MASK != flow.control
+            or link != flow.ethernet
+            or protocol != 6
+            or version != 0x45
+            or fragment & 0x3FFF
+            or flow.port is not port
+        ):
+            return False
+        end = head + 14 + total
+        if end > len(frame) or not ((head and frame[0] & 3) or _is_intact4(frame[head + 14 : end])):
+            return False
+        return self._segment(flow, sequence, number, window, frame, end, total - flow.header_size)
+
+    def frame6(self, port: Port, frame: memoryview) -> bool:
+        """As `frame4`, for IPv6 without extension headers."""
+        head = port.head
+        if len(frame) < head + _MIN_FRAME6:
+            return False
+        (
+            link, version, length, protocol, key, sequence, number, control, window,
+        ) = _FAST6.unpack_from(frame, head)  # fmt: skip
+        flow = self.ledger.flows.get(key)
+        if (
+            flow is None
+            or control & _PUSH_MASK != flow.control
+            or link != flow.ethernet
+            or protocol != 6
+            or version >> 4 != 6
+            or flow.port is not port
+        ):
+            return False
+        end = head + 54 + length
+        if end > len(frame) or not ((head and frame[0] & 3) or _is_intact6(frame[head + 14 : end])):
+            return False
+        return self._segment(flow, sequence, number, window, frame, end, length - flow.header_size)
+
+    def _segment(
+        self, flow: Flow, sequence: int, number: int, window: int, frame: memoryview, end: int,
+        size: int,
+    ) -> bool:  # fmt: skip
+        """Take in `size` bytes of payload before `end`, and an acknowledgment; False: not here."""
+        receiver, sender = flow.receiver, flow.sender
+        if sequence != receiver.next or size < 0 or receiver.pieces:
+            return False
+        acked = (number - sender.una) & 0xFFFFFFFF
+        if not acked and not size and window == sender.field:
+            return False  # a duplicate, or a probe
+        if acked > (sender.next - sender.una) & 0xFFFFFFFF or sender.duplicates:
+            return False
+        if size and (size > receiver.open_window or flow.fin_at is not None):
+            return False
+        if sender.recover is not None or (receiver.kept and not receiver.has_room(size)):
+            return False
+        if flow.stamped and not _is_timely(flow, frame, end - size):
+            return False
+        ledger = self.ledger
+        flow.heard = ledger.now
+        if acked:
+            sender.advance(number, ledger.now)
+        if window != sender.field:
+            sender.field = window
+            sender.window = window << sender.shift
+        if sender.blocked:
+            flow.unblock()
+        if size:
+            flow.deliver(frame[end - size : end])
+        return True
+
+    def segment_received(
+        self, port: Port, mac: bytes, source: bytes, destination: bytes, segment: tcp.Segment
+    ) -> None:
+        """A segment from a machine, by the slow path."""
+        guest = Endpoint(source, segment.source_port)
+        remote = Endpoint(destination, segment.destination_port)
+        flow = self.ledger.flows.get(key_of(guest, remote))
+        if flow is not None and flow.port is port and arrival.arrived(flow, segment):
+            return
+        if flow is not None and flow.port is not port:
+            return
+        if segment.flags & (Flag.SYN | Flag.ACK | Flag.RST | Flag.FIN) == Flag.SYN:
+            self._offer(port, mac, guest, remote, segment)
+        elif not segment.flags & Flag.RST:
+            self._reject(port, mac, guest, remote, segment)
+
+    def _offer(
+        self, port: Port, mac: bytes, guest: Endpoint, remote: Endpoint, segment: tcp.Segment
+    ) -> None:
+        """A machine wants a connection. Over the limits, its SYN is lost, as in a busy network."""
+        ledger, limits = self.ledger, self.ledger.limits
+        if port.flows >= limits.flows or port.half_open >= limits.half_open:
+            return
+        if not guest.port or not remote.port or address.is_multicast(remote.address):
+            return
+        flow = Flow(ledger, port, mac, guest, remote, active=False)
+        handshake.negotiate(flow, segment)
+        flow.idle = ledger.now + limits.offer_s
+        self._enter(flow)
+        ledger.events.append(event.FlowOpened(flow))
+
+    def open(self, port: Port, mac: bytes, guest: Endpoint, remote: Endpoint) -> Flow:
+        """Open a connection to a machine in the name of `remote`.
+
+        Raises:
+            ValueError: there is one between these endpoints.
+        """
+        if key_of(guest, remote) in self.ledger.flows:
+            raise ValueError(f"there is a connection of {remote} to {guest} already")
+        flow = Flow(self.ledger, port, mac, guest, remote, active=True)
+        flow.sender.opened(self.ledger.now)
+        handshake.send_syn(flow)
+        self._enter(flow)
+        return flow
+
+    def begin(self, flow: Flow, port: Port, mac: bytes) -> None:
+        """The machine that a new connection is for has been found: send its SYN now."""
+        if flow.state is State.SYN_SENT:
+            flow.port.flows -= 1
+            flow.port.half_open -= 1
+            flow.attach(port, mac)
+            port.flows += 1
+            port.half_open += 1
+            handshake.send_syn(flow)
+
+    def _enter(self, flow: Flow) -> None:
+        self.ledger.flows[flow.key] = flow
+        flow.port.flows += 1
+        flow.port.half_open += 1
+        flow.rearm()
+
+    def _reject(
+        self, port: Port, mac: bytes, guest: Endpoint, remote: Endpoint, segment: tcp.Segment
+    ) -> None:
+        """RST for a segment without a connection (RFC 9293, 3.10.7.1)."""
+        if not port.may_complain(self.ledger.now):
+            return
+        line = Line(self.ledger.network.mac, mac, remote, guest, port.head)
+        if segment.flags & Flag.ACK:
+            header = Template(line).header(segment.acknowledgment, 0, Flag.RST, 0)
+        else:
+            number = (segment.sequence + segment.length) & 0xFFFFFFFF
+            header = Template(line).header(0, number, Flag.RST | Flag.ACK, 0)
+        port.send(header)
+
+    def settle(self) -> None:
+        """The batch is over: send the acknowledgments that are owed."""
+        acks = self.ledger.acks
+        if acks:
+            self.ledger.acks = []
+            for flow in acks:
+                flow.settle_ack()
+        if self.ledger.starved:
+            self.ledger.feed()
+
+    def timer_fired(self, now: float) -> None:
+        """See to the flows whose time has come."""
+        for flow in self.ledger.due(now):
+            if flow.delayed_ack <= now:
+                flow.delayed_ack = math.inf
+                if flow.unacknowledged:
+                    flow.send_segment(Flag.ACK)
+            if flow.sender.timer <= now:
+                self._resend(flow, now)
+            if flow.idle <= now:
+                self._idle(flow, now)
+            flow.rearm()
+
+    def _resend(self, flow: Flow, now: float) -> None:
+        """The retransmission timer went off: send again, probe, or give up."""
+        sender = flow.sender
+        if sender.retries >= self.ledger.limits.retransmissions:
+            if flow.state is not State.SYN_SENT:
+                flow.send_segment(Flag.RST | Flag.ACK)
+            flow.end(event.Reason.TIMED_OUT)
+        elif flow.state in (State.SYN_SENT, State.SYN_RECEIVED):
+            sender.retries += 1
+            sender.rto.cancel()
+            sender.rto.back_off()
+            sender.timer = now + sender.rto.seconds
+            handshake.send_syn(flow)
+        elif sender.queue:
+            sender.expired(now)
+            flow.send_again()
+        elif sender.blocked and flow.state in SENDING and not sender.room():
+            sender.retries += 1
+            sender.rto.back_off()
+            sender.timer = now + sender.rto.seconds
+            flow.send_segment(Flag.ACK, (sender.next - 1) & 0xFFFFFFFF)
+        else:
+            sender.timer = math.inf
+
+    def _idle(self, flow: Flow, now: float) -> None:
+        """Nothing was heard for as long as the flow's state allows."""
+        limits = self.ledger.limits
+        if flow.state is State.TIME_WAIT:
+            flow.take(Input.EXPIRE)
+        elif flow.state is State.OFFERED:
+            flow.end(event.Reason.TIMED_OUT)
+        elif flow.state is State.FIN_WAIT_2 and flow.heard + limits.half_closed_s > now:
+            flow.idle = flow.heard + limits.half_closed_s
+        elif flow.state is State.FIN_WAIT_2 or flow.heard + limits.idle_s <= now:
+            flow.send_segment(Flag.RST | Flag.ACK)
+            flow.end(event.Reason.IDLE)
+        else:
+            self._keep_alive(flow, now)
+
+    def _keep_alive(self, flow: Flow, now: float) -> None:
+        limits = self.ledger.limits
+        alive = max(flow.heard, flow.answered) + limits.keepalive_s
+        if alive > now:
+            flow.probes = 0
+            flow.idle = alive
+        elif flow.probes < limits.keepalive_probes:
+            flow.probes += 1
+            flow.idle = now + limits.keepalive_interval_s
+            flow.send_segment(Flag.ACK, (flow.sender.next - 1) & 0xFFFFFFFF)
+        else:
+            flow.send_segment(Flag.RST | Flag.ACK)
+            flow.end(event.Reason.TIMED_OUT)
+
+
+def _is_timely(flow: Flow, frame: memoryview, payload: int) -> bool:
+    """PAWS for the usual layout of options, which ends where the payload begins."""
+    if frame[payload - 12 : payload - 8] != _STAMP_KIND:
+        return False
+    value = int.from_bytes(frame[payload - 8 : payload - 4], "big")
+    if (value - flow.stamp) & 0x80000000:
+        return False
+    flow.stamp = value
+    return True
+
+
+def _is_intact4(packet: memoryview) -> bool:
+    """Whether both checksums of an IPv4 packet with a segment are right."""
+    if not verifies(packet[: ipv4.HEADER_LENGTH]):
+        return False
+    pseudo = word_sum(packet[12:20]) + ipv4.Protocol.TCP + len(packet) - ipv4.HEADER_LENGTH
+    return fold(pseudo + word_sum(packet[20:])) == 0xFFFF
+
+
+def _is_intact6(packet: memoryview) -> bool:
+    """Whether the checksum of a segment in an IPv6 packet is right."""
+    addresses = bytes(packet[8:24]), bytes(packet[24:40])
+    pseudo = pseudo_sum(*addresses, ipv4.Protocol.TCP, len(packet) - 40)
+    return fold(pseudo + word_sum(packet[40:])) == 0xFFFF

@@ -1,0 +1,159 @@
+"""The headers of one flow's segments, ready but for the few fields that change.
+
+Built once for a flow: offload header, Ethernet, IP and the constant parts of TCP, and the sums
+that its checksums begin with. `fill` writes all headers in front of a payload with one
+`struct` call; `header` makes them for everything rarer (SYN, SACK, what is sent again).
+
+With offload the device finishes the checksum and cuts superframes by the MSS; without, the
+checksum is computed here and the payload must fit one segment.
+
+Two templates of equal shape, for IPv4 and IPv6. IPv4's identification is 0, as RFC 6864 allows
+where fragmenting is forbidden.
+"""
+
+from __future__ import annotations
+
+import struct
+from dataclasses import dataclass
+
+from sampan.net.core.buffer import HEADROOM, SendBuffer
+from sampan.net.core.endpoint import Endpoint, key_of
+from sampan.net.wire import ethernet, ipv4, tcp, vnet
+from sampan.net.wire.checksum import Buffer, checksum, pseudo_sum, word_sum
+
+STAMPED = 12  # bytes of options where timestamps are used
+_STAMP = struct.Struct("!III")
+_STAMP_KIND = 0x0101080A  # two NOPs, and the option's kind and length
+IPV4_HEADERS = 54
+IPV6_HEADERS = 74
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """What a flow's template is made for: where its frames go, and what the device does."""
+
+    source_mac: bytes
+    destination_mac: bytes
+    source: Endpoint
+    destination: Endpoint
+    head: int
+    hop_limit: int = ipv4.DEFAULT_HOP_LIMIT
+
+
+class Template:
+    """Headers from us to a machine. `size` counts them all, without options."""
+
+    __slots__ = (
+        "_length_base", "_middle", "_packed", "_ports", "_prefix", "_pseudo", "_six", "_sum",
+        "_vnet", "_vnet_tso", "head", "mss", "options", "size",
+    )  # fmt: skip
+
+    def __init__(self, line: Line) -> None:
+        self.head = line.head
+        self._six = len(line.source.address) == 16
+        key = key_of(line.source, line.destination)
+        link = line.destination_mac + line.source_mac
+        if self._six:
+            self.size = self.head + IPV6_HEADERS
+            kind = ethernet.EtherType.IPV6.to_bytes(2, "big")
+            self._prefix = link + kind + bytes([0x60, 0, 0, 0])
+            self._middle = bytes([ipv4.Protocol.TCP, line.hop_limit])
+            self._packed = struct.Struct(f"!{self.head}s18sH2s36sIIHHHH")
+            self._sum = 0
+            self._length_base = tcp.HEADER_LENGTH
+        else:
+            self.size = self.head + IPV4_HEADERS
+            kind = ethernet.EtherType.IPV4.to_bytes(2, "big")
+            self._prefix = link + kind + bytes([0x45, 0])
+            self._middle = struct.pack(
+                "!HHBB", 0, ipv4.DONT_FRAGMENT, line.hop_limit, ipv4.Protocol.TCP
+            )
+            self._packed = struct.Struct(f"!{self.head}s16sH6sH12sIIHHHH")
+            self._sum = 0x4500 + word_sum(self._middle) + word_sum(key[:8])
+            self._length_base = ipv4.HEADER_LENGTH + tcp.HEADER_LENGTH
+        self._ports = key
+        addresses = line.source.address, line.destination.address
+        self._pseudo = pseudo_sum(*addresses, ipv4.Protocol.TCP, 0)
+        self.mss = self.options = 0
+        self._vnet = self._vnet_tso = bytes(self.head)
+        self.sized(tcp.DEFAULT_MSS, stamped=False)
+
+    def sized(self, mss: int, *, stamped: bool) -> None:
+        """The handshake settled how much a segment carries and whether it bears timestamps."""
+        self.mss = mss
+        self.options = STAMPED if stamped else 0
+        if self.head:
+            self._vnet = self._offload(vnet.Segmentation.NONE)
+            kind = vnet.Segmentation.TCPV6 if self._six else vnet.Segmentation.TCPV4
+            self._vnet_tso = self._offload(kind)
+
+    def _offload(self, kind: int) -> bytes:
+        start = self.size - self.head - tcp.HEADER_LENGTH
+        whole = start + tcp.HEADER_LENGTH + self.options
+        header = vnet.Offload(
+            vnet.Flag.NEEDS_CHECKSUM, kind, whole if kind else 0, self.mss if kind else 0,
+            start, tcp.CHECKSUM_OFFSET,
+        ).emit()  # fmt: skip
+        return header.ljust(self.head, b"\0")
+
+    def fill(
+        self, buffer: SendBuffer, length: int, sequence: int, acknowledgment: int, window: int,
+        stamp: tuple[int, int],
+    ) -> int:  # fmt: skip
+        """Write the headers of a data segment in front of `buffer`'s payload: where they begin."""
+        start = HEADROOM - self.size - self.options
+        control = 0x5018  # ACK and PSH
+        if self.options:
+            control = 0x8018
+            _STAMP.pack_into(buffer.data, HEADROOM - STAMPED, _STAMP_KIND, *stamp)
+        self._pack(
+            buffer.data, start, length + self.options, sequence, acknowledgment, control, window,
+            length > self.mss,
+        )  # fmt: skip
+        if not self.head:
+            end = start + self.size
+            total = checksum(buffer.view[end - tcp.HEADER_LENGTH : HEADROOM + length])
+            buffer.data[end - 4 : end - 2] = total.to_bytes(2, "big")
+        return start
+
+    def header(
+        self, sequence: int, acknowledgment: int, flags: int, window: int, options: bytes = b"",
+        payload: Buffer = b"",
+    ) -> bytearray:  # fmt: skip
+        """The headers of any segment, options included, to be sent in front of `payload`."""
+        out = bytearray(self.size) + options
+        control = (tcp.HEADER_LENGTH + len(options)) << 10 | flags
+        length = len(payload)
+        self._pack(
+            out, 0, length + len(options), sequence, acknowledgment, control, window,
+            length > self.mss,
+        )  # fmt: skip
+        if not self.head:
+            at = self.size - tcp.HEADER_LENGTH
+            total = checksum(out[at:], payload)
+            out[self.size - 4 : self.size - 2] = total.to_bytes(2, "big")
+        return out
+
+    def stamps(self, stamp: tuple[int, int]) -> bytes:
+        """The timestamp option as every segment of this flow bears it; empty if none does."""
+        return _STAMP.pack(_STAMP_KIND, *stamp) if self.options else b""
+
+    def _pack(
+        self, out: bytearray, start: int, extra: int, sequence: int, acknowledgment: int,
+        control: int, window: int, large: bool,
+    ) -> None:  # fmt: skip
+        """All headers, the checksum field holding the pseudo header's sum. `extra`: behind them."""
+        total = self._length_base + extra
+        partial = (self._pseudo + tcp.HEADER_LENGTH + extra) % 0xFFFF
+        offload = self._vnet_tso if large else self._vnet
+        if self._six:
+            self._packed.pack_into(
+                out, start, offload, self._prefix, total, self._middle, self._ports,
+                sequence, acknowledgment, control, window, partial, 0,
+            )  # fmt: skip
+            return
+        self._packed.pack_into(
+            out, start, offload, self._prefix, total, self._middle,
+            0xFFFF - (self._sum + total) % 0xFFFF, self._ports,
+            sequence, acknowledgment, control, window, partial, 0,
+        )  # fmt: skip
