@@ -34,15 +34,22 @@ def arrived(flow: Flow, segment: Segment) -> bool:
             flow.challenge() if not segment.length else flow.owe_ack(now=True)
         return True
     if segment.flags & Flag.RST:
-        if segment.sequence == flow.receiver.next:
-            flow.end(event.Reason.RESET)
-        else:
-            flow.challenge()
+        _reset(flow, segment)
     elif segment.flags & Flag.SYN:
         flow.challenge()
     elif segment.flags & Flag.ACK:
         _synchronized(flow, segment)
     return True
+
+
+def _reset(flow: Flow, segment: Segment) -> None:
+    """A RST within the window; only one with the very number counts (RFC 5961, 3.2)."""
+    if segment.sequence != flow.receiver.next:
+        flow.challenge()
+    elif flow.state in (State.LAST_ACK, State.CLOSING):
+        flow.forget(close=True)  # both had finished; only the last acknowledgment got lost
+    elif flow.state is not State.TIME_WAIT:  # RFC 1337: nobody may cut that short
+        flow.end(event.Reason.RESET)
 
 
 def _synchronized(flow: Flow, segment: Segment) -> None:
@@ -198,12 +205,14 @@ def _data(flow: Flow, segment: Segment) -> None:
     if not receiver.has_room(min(len(payload), receiver.open_window)):
         flow.owe_ack(now=True)
         return
+    if len(payload) > receiver.open_window:
+        flow.owe_ack(now=True)  # the machine went too far, and should know it
     out_of_order = bool(receiver.pieces) or start != receiver.next
     ready = receiver.offer(start, payload)
+    flow.heard = flow.ledger.now
     if ready:
         flow.deliver(memoryview(ready))
     if out_of_order:
-        flow.heard = flow.ledger.now
         flow.send_segment(Flag.ACK)  # at once, so that the machine sees each loss (RFC 5681, 4.2)
 
 

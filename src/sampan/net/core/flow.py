@@ -59,7 +59,7 @@ class Flow:
         first = int.from_bytes(ledger.entropy(4), "big")
         self.sender = Sender(first, ledger.pool, ledger.limits)
         self.data_event = event.DataReceived(self)
-        self.control = _NO_FAST_PATH  # of a header that the fast path takes
+        self.control = _NO_FAST_PATH  # of a header that the fast path takes; none: cannot send
         self.header_size = 0
         self.options = tcp.Options()  # the machine's, of its SYN
         self.sack = self.stamped = False
@@ -136,7 +136,7 @@ class Flow:
 
     def room(self) -> int:
         """How many bytes may be sent now. After 0, RoomOpened tells when to ask again."""
-        if self.state not in SENDING:
+        if self.control == _NO_FAST_PATH:
             return 0
         sender = self.sender
         room = sender.room()
@@ -157,7 +157,7 @@ class Flow:
         """
         sender, receiver, ledger = self.sender, self.receiver, self.ledger
         ledger.now = now
-        if self.state not in SENDING or not 0 < length <= sender.superframe:
+        if self.control == _NO_FAST_PATH or not 0 < length <= sender.superframe:
             raise LocalProtocolError(f"{length} bytes sent in state {self.state.value}")
         window = receiver.window()
         if length > sender.mss and not self.port.head:
@@ -282,7 +282,7 @@ class Flow:
     def unblock(self) -> None:
         """Something changed that `room` may have waited for."""
         sender = self.sender
-        if not sender.blocked or self.state not in SENDING:
+        if not sender.blocked or self.control == _NO_FAST_PATH:
             return
         if sender.room():
             sender.blocked = False
@@ -313,13 +313,14 @@ class Flow:
 
     def take(self, given: Input) -> None:
         """Something happened; the states that follow decide over timers and the fast path."""
+        if step(self.state, given) is State.CLOSED:
+            self.forget(close=True)
+            return
         self._step(given)
         if self.state is State.FIN_WAIT_2:
             self.idle = self.ledger.now + self.ledger.limits.half_closed_s
         elif self.state is State.TIME_WAIT:
             self._linger()
-        elif self.state is State.CLOSED:
-            self.forget(close=True)
 
     def _step(self, given: Input) -> None:
         self.state = step(self.state, given)

@@ -190,7 +190,8 @@ class Sender:
             self.recover = self.timed_out_at = None
             self.duplicates = 0
         elif progress:
-            self.urgent = not self.scoreboard.ranges  # NewReno: the next hole begins at una
+            # NewReno: without SACK, the next hole begins at una
+            self.urgent = not self.scoreboard.ranges and self.timed_out_at is None
             if self.urgent or seqnum.before(self.resend, self.una):
                 self.resend = self.una
 
