@@ -31,7 +31,7 @@ def test_the_whole_line():
     mac = qemu_argv.mac_address("web")
     assert " ".join(f"'{word}'" if " " in word else word for word in argv) == (
         "qemu-system-x86_64 -name web -nodefaults -no-user-config -display none -S "
-        "-machine pc -accel tcg -cpu max -smp 2 -m 512M "
+        "-machine pc -accel tcg,thread=single -cpu max -smp 2 -m 512M "
         "-kernel web-kernel -initrd web-initrd.img -append 'console=ttyS0 a=b' "
         "-chardev socket,id=qmp,fd=5,server=on,wait=off -mon chardev=qmp,mode=control "
         "-chardev socket,id=console,fd=6,server=on,wait=on -serial chardev:console "
@@ -40,6 +40,19 @@ def test_the_whole_line():
         "-netdev user,id=net0,hostfwd=tcp:127.0.0.1:8080-:80,hostfwd=udp:0.0.0.0:53-:53 "
         f"-device virtio-net-pci,netdev=net0,mac={mac},romfile="
     )
+
+
+@pytest.mark.parametrize(
+    ("arch", "accel", "cpus", "found"),
+    [
+        (Arch.AMD64, Accelerator.TCG, 1, "tcg"),
+        (Arch.AMD64, Accelerator.TCG, 2, "tcg,thread=single"),
+        (Arch.AMD64, Accelerator.KVM, 2, "kvm"),
+        (Arch.ARM64, Accelerator.TCG, 2, "tcg"),
+    ],
+)
+def test_emulated_x86_processors_take_turns(arch, accel, cpus, found):
+    assert after(build(accel, arch=arch, cpus=cpus), "-accel") == [found]
 
 
 @pytest.mark.parametrize(
