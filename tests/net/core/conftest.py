@@ -274,7 +274,9 @@ OPENED = """
 def make_machine():
     """Makes a machine on a stack of its own: keywords of Network, Limits, Port and Machine."""
 
-    def make(limits: Limits | None = None, head: int = 0, mtu: int = 1500, **fields: Any) -> Machine:
+    def make(
+        limits: Limits | None = None, head: int = 0, mtu: int = 1500, **fields: Any
+    ) -> Machine:
         network = Network(timestamps=fields.pop("timestamps", False))
         stack = Stack(network, entropy, limits or Limits())
         machine = Machine(stack, stack.add_port(100.0, head=head, mtu=mtu), **fields)
@@ -290,7 +292,7 @@ def make_machine6(make_machine):
 
 
 @pytest.fixture
-def machine(make_machine) -> Machine:
+def machine(make_machine):
     return make_machine()
 
 

@@ -7,7 +7,9 @@ from sampan.net.wire.tcp import Flag
 
 
 def test_machine_opens_and_closes_first(play, opened):
-    play(opened + """
+    play(
+        opened
+        + """
         < PA 1 ack 1 "hello"
         ! DataReceived
         - consume
@@ -25,11 +27,14 @@ def test_machine_opens_and_closes_first(play, opened):
         < A 7 ack 11
         ! FlowClosed
         = CLOSED
-    """)
+    """
+    )
 
 
 def test_host_closes_first(play, opened):
-    player = play(opened + """
+    player = play(
+        opened
+        + """
         - finish
         > FA 1 ack 1
         = FIN_WAIT_1
@@ -47,12 +52,15 @@ def test_host_closes_first(play, opened):
         > A 2 ack 12
         - wait 1
         = CLOSED
-    """)
+    """
+    )
     assert player.machine.stack.flows == ()
 
 
 def test_both_close_at_once(play, opened):
-    play(opened + """
+    play(
+        opened
+        + """
         - finish
         > FA 1 ack 1
         < FA 1 ack 1
@@ -62,11 +70,14 @@ def test_both_close_at_once(play, opened):
         < A 2 ack 2
         ! FlowClosed
         = TIME_WAIT
-    """)
+    """
+    )
 
 
 def test_fin_that_acknowledges_ours(play, opened):
-    play(opened + """
+    play(
+        opened
+        + """
         - finish
         > FA 1 ack 1
         < FA 1 ack 2
@@ -74,7 +85,8 @@ def test_fin_that_acknowledges_ours(play, opened):
         ! FlowClosed
         = TIME_WAIT
         > A 2 ack 2
-    """)
+    """
+    )
 
 
 def test_finish_before_the_handshake_is_over(play):
@@ -93,7 +105,9 @@ def test_finish_before_the_handshake_is_over(play):
 
 
 def test_new_connection_in_time_wait(play, opened):
-    play(opened + """
+    play(
+        opened
+        + """
         - finish
         > FA 1 ack 1
         < FA 1 ack 2
@@ -103,7 +117,8 @@ def test_new_connection_in_time_wait(play, opened):
         < S 1000
         ! FlowOpened
         = OFFERED
-    """)
+    """
+    )
 
 
 def test_refused(play):
@@ -176,7 +191,9 @@ def test_syn_again_gets_the_answer_again(play):
 
 
 def test_reset_needs_the_exact_number(play, opened):
-    play(opened + """
+    play(
+        opened
+        + """
         < R 5
         > A 1 ack 1
         < R 900000000
@@ -185,17 +202,21 @@ def test_reset_needs_the_exact_number(play, opened):
         < R 1
         ! FlowReset RESET
         = CLOSED
-    """)
+    """
+    )
 
 
 def test_syn_in_a_connection_is_challenged(play, opened):
-    play(opened + """
+    play(
+        opened
+        + """
         < S 7
         > A 1 ack 1
         < SA 1 ack 1
         > A 1 ack 1
         = ESTABLISHED
-    """)
+    """
+    )
 
 
 def test_challenges_are_limited(player, opened):
@@ -207,33 +228,44 @@ def test_challenges_are_limited(player, opened):
 
 @pytest.mark.parametrize("ack", [500, 3000000000])
 def test_acknowledgment_of_what_was_never_sent(play, opened, ack):
-    play(opened + f"""
+    play(
+        opened
+        + f"""
         < PA 1 ack {ack} "evil"
         > A 1 ack 1
         = ESTABLISHED
-    """)
+    """
+    )
 
 
 def test_old_acknowledgment_but_new_data(play, opened):
-    play(opened + """
+    play(
+        opened
+        + """
         - send "abc"
         > AP 1 ack 1 "abc"
         < A 1 ack 4
         < PA 1 ack 2 "data"
         ! DataReceived
         - consume
-    """)
+    """
+    )
 
 
 def test_no_acknowledgment_no_data(play, opened):
-    play(opened + """
+    play(
+        opened
+        + """
         < P 1 "ignored"
         > nothing
-    """)
+    """
+    )
 
 
 def test_repeated_data_is_acknowledged_and_not_delivered(play, opened):
-    player = play(opened + """
+    player = play(
+        opened
+        + """
         < PA 1 ack 1 "hello"
         ! DataReceived
         - consume
@@ -242,12 +274,15 @@ def test_repeated_data_is_acknowledged_and_not_delivered(play, opened):
         < PA 3 ack 1 "llo you"
         ! DataReceived
         - consume
-    """)
+    """
+    )
     assert player.taken == b"hello you"
 
 
 def test_out_of_order_with_sack(play, opened):
-    player = play(opened + """
+    player = play(
+        opened
+        + """
         < PA 6 ack 1 "world"
         > A 1 ack 1 6-11
         < PA 14 ack 1 "end"
@@ -260,7 +295,8 @@ def test_out_of_order_with_sack(play, opened):
         ! DataReceived
         > A 1 ack 17
         - consume
-    """)
+    """
+    )
     assert player.taken == b"helloworld...end"
 
 
@@ -278,7 +314,9 @@ def test_out_of_order_without_sack(play):
 
 
 def test_fin_out_of_order(play, opened):
-    play(opened + """
+    play(
+        opened
+        + """
         < FPA 6 ack 1 "world"
         > A 1 ack 1 6-11
         = ESTABLISHED
@@ -288,32 +326,42 @@ def test_fin_out_of_order(play, opened):
         > A 1 ack 11
         = CLOSE_WAIT
         > A 1 ack 12
-    """)
+    """
+    )
 
 
 def test_data_beyond_the_fin_is_ignored(play, opened):
-    play(opened + """
+    play(
+        opened
+        + """
         < FA 1 ack 1
         ! FlowFinished
         > A 1 ack 2
         < PA 2 ack 1 "ghost"
         > nothing
         = CLOSE_WAIT
-    """)
+    """
+    )
 
 
 def test_data_beyond_the_window(play, opened):
-    play(opened + """
+    play(
+        opened
+        + """
         < PA 90000000 ack 1 "far"
         > A 1 ack 1
-    """)
+    """
+    )
 
 
 def test_keepalive_of_the_machine_is_answered(play, opened):
-    play(opened + """
+    play(
+        opened
+        + """
         < A 0 ack 1
         > A 1 ack 1
-    """)
+    """
+    )
 
 
 def test_paws(make_player):
@@ -341,7 +389,9 @@ def test_paws(make_player):
 
 
 def test_half_closed_flow_is_not_kept_for_ever(make_player, opened):
-    make_player(limits=Limits(half_closed_s=5)).play(opened + """
+    make_player(limits=Limits(half_closed_s=5)).play(
+        opened
+        + """
         - finish
         > FA 1 ack 1
         < A 1 ack 2
@@ -355,4 +405,5 @@ def test_half_closed_flow_is_not_kept_for_ever(make_player, opened):
         - wait 3
         ! FlowReset IDLE
         > RA 2 ack 2
-    """)
+    """
+    )

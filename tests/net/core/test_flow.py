@@ -8,13 +8,16 @@ from sampan.net.core.sender import FIRST_CONGESTION_WINDOW
 
 
 def test_abort(play, opened):
-    play(opened + """
+    play(
+        opened
+        + """
         - abort
         > RA 1 ack 1
         = CLOSED
         - abort
         > nothing
-    """)
+    """
+    )
 
 
 def test_actions_that_a_state_does_not_allow(player, opened):
@@ -36,7 +39,9 @@ def test_more_consumed_than_there_was(play, opened):
 
 
 def test_acknowledgment_waits_a_little_for_data(play, opened):
-    play(opened + """
+    play(
+        opened
+        + """
         < PA 1 ack 1 "question"
         ! DataReceived
         - consume
@@ -45,11 +50,14 @@ def test_acknowledgment_waits_a_little_for_data(play, opened):
         > AP 1 ack 9 "answer"
         - wait 0.1
         > nothing
-    """)
+    """
+    )
 
 
 def test_acknowledgment_that_nothing_carries(play, opened):
-    play(opened + """
+    play(
+        opened
+        + """
         < PA 1 ack 1 "question"
         ! DataReceived
         - consume
@@ -57,11 +65,14 @@ def test_acknowledgment_that_nothing_carries(play, opened):
         > nothing
         - wait 0.02
         > A 1 ack 9
-    """)
+    """
+    )
 
 
 def test_two_full_segments_are_acknowledged_at_once(play, opened):
-    play(opened + """
+    play(
+        opened
+        + """
         < PA 1 ack 1 "0123456789" rep 146
         ! DataReceived
         - consume
@@ -70,12 +81,15 @@ def test_two_full_segments_are_acknowledged_at_once(play, opened):
         ! DataReceived
         - consume
         > A 1 ack 2921
-    """)
+    """
+    )
 
 
 def test_window_follows_what_the_host_takes(make_player, opened):
     limits = Limits(receive_window=65535, first_window=65535)
-    player = make_player(limits=limits).play(opened + """
+    player = make_player(limits=limits).play(
+        opened
+        + """
         < PA 1 ack 1 "0123456789" rep 146
         ! DataReceived
         - consume 1000
@@ -84,14 +98,17 @@ def test_window_follows_what_the_host_takes(make_player, opened):
         > A 1 ack 2921 win 62615
         - consume
         > A 1 ack 2921 win 65535
-    """)
+    """
+    )
     assert player.taken == b"0123456789" * 292
     assert player.machine.stack.held == 0
 
 
 def test_machine_that_fills_the_window_and_more(make_player, opened):
     limits = Limits(receive_window=4096, first_window=4096)
-    make_player(limits=limits).play(opened + """
+    make_player(limits=limits).play(
+        opened
+        + """
         < PA 1 ack 1 "0123" rep 365
         ! DataReceived
         - consume 0
@@ -107,7 +124,8 @@ def test_machine_that_fills_the_window_and_more(make_player, opened):
         > A 1 ack 4097 win 0
         - consume
         > A 1 ack 4097 win 4096
-    """)
+    """
+    )
 
 
 def test_data_is_still_there_after_the_buffers_were_used_again(player, opened):
@@ -133,7 +151,9 @@ def segment_bytes(machine, payload):
 
 
 def test_room_is_bounded_by_the_windows(play, opened):
-    play(opened + """
+    play(
+        opened
+        + """
         - room 64240
         < A 1 ack 1 win 1
         - room 128
@@ -143,12 +163,15 @@ def test_room_is_bounded_by_the_windows(play, opened):
         < A 1 ack 101 win 512
         ! RoomOpened
         - room 64240
-    """)
+    """
+    )
     assert FIRST_CONGESTION_WINDOW == 65536
 
 
 def test_zero_window_is_probed(play, opened):
-    play(opened + """
+    play(
+        opened
+        + """
         < A 1 ack 1 win 0
         - room 0
         - wait 0.3
@@ -162,7 +185,8 @@ def test_zero_window_is_probed(play, opened):
         - room 64240
         - wait 60
         > nothing
-    """)
+    """
+    )
 
 
 def test_no_buffer_no_room(make_player, opened):
@@ -196,13 +220,16 @@ def test_superframe_in_one_piece(make_player, opened):
 
 
 def test_sent_and_received_are_counted(play, opened):
-    player = play(opened + """
+    player = play(
+        opened
+        + """
         < PA 1 ack 1 "abc"
         ! DataReceived
         - consume
         - send "defgh"
         > AP 1 ack 4 "defgh"
-    """)
+    """
+    )
     assert (player.flow.received, player.flow.delivered) == (3, 5)
     assert player.flow.pending == 0
     assert not player.flow.is_finished

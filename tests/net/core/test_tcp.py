@@ -128,9 +128,7 @@ def test_spoofed_sender_of_a_flow(machine):
     other = machine.stack.add_port(machine.now)
     machine.stack.frames_to_send()
     segment = Segment(machine.guest.port, machine.remote.port, FIRST + 1, OURS + 1, Flag.ACK, 9, payload=b"x")  # fmt: skip
-    frame = machine.frame(
-        Protocol.TCP, segment.emit(machine.guest.address, machine.remote.address)
-    )
+    frame = machine.frame(Protocol.TCP, segment.emit(machine.guest.address, machine.remote.address))
     machine.stack.frames_received(other, [memoryview(bytearray(frame))], machine.now)
     assert flow.data() == []
     stranger = bytearray(frame)
@@ -247,7 +245,9 @@ def test_answer_that_never_arrives(make_player):
 
 
 def test_lost_data_is_sent_again(play, opened):
-    play(opened + """
+    play(
+        opened
+        + """
         - send "abc"
         > AP 1 ack 1 "abc"
         - wait 0.3
@@ -257,11 +257,14 @@ def test_lost_data_is_sent_again(play, opened):
         < A 1 ack 4
         - wait 60
         > nothing
-    """)
+    """
+    )
 
 
 def test_lost_fin_is_sent_again(play, opened):
-    play(opened + """
+    play(
+        opened
+        + """
         - send "abc"
         > AP 1 ack 1 "abc"
         - finish
@@ -275,12 +278,15 @@ def test_lost_fin_is_sent_again(play, opened):
         > FA 4 ack 1
         < A 1 ack 5
         = FIN_WAIT_2
-    """)
+    """
+    )
 
 
 def test_fast_retransmission(play, opened):
     """Three duplicates, and SACK tells what not to send again."""
-    play(opened + """
+    play(
+        opened
+        + """
         - send "a" rep 1460
         > AP 1 ack 1 "a" rep 1460
         - send "b" rep 1460
@@ -297,12 +303,15 @@ def test_fast_retransmission(play, opened):
         > AP 1461 ack 1 "b" rep 1460
         < A 1 ack 5841
         > nothing
-    """)
+    """
+    )
 
 
 def test_keepalive(make_player, opened):
     limits = Limits(keepalive_s=60, keepalive_interval_s=10, keepalive_probes=2)
-    make_player(limits=limits).play(opened + """
+    make_player(limits=limits).play(
+        opened
+        + """
         - wait 61
         > A 0 ack 1
         < A 1 ack 1
@@ -315,18 +324,22 @@ def test_keepalive(make_player, opened):
         - wait 10
         ! FlowReset TIMED_OUT
         > RA 1 ack 1
-    """)
+    """
+    )
 
 
 def test_idle_flow_ends_though_its_machine_lives(make_player, opened):
-    make_player(limits=Limits(keepalive_s=60, idle_s=100)).play(opened + """
+    make_player(limits=Limits(keepalive_s=60, idle_s=100)).play(
+        opened
+        + """
         - wait 61
         > A 0 ack 1
         < A 1 ack 1
         - wait 61
         ! FlowReset IDLE
         > RA 1 ack 1
-    """)
+    """
+    )
 
 
 def test_machine_without_options(machine):

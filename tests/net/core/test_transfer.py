@@ -111,7 +111,10 @@ class World:
         )  # fmt: skip
         object.__setattr__(mirror, "gateway6", MACHINE6.address)  # it asks as the machine
         seeds = [random.Random(7), random.Random(8)]
-        self.stacks = [Stack(network, seeds[0].randbytes, limits), Stack(mirror, seeds[1].randbytes, limits)]
+        self.stacks = [
+            Stack(network, seeds[0].randbytes, limits),
+            Stack(mirror, seeds[1].randbytes, limits),
+        ]
         self.ports = [stack.add_port(0.0, head=head) for stack in self.stacks]
         self.machine, self.world, self.active = machine, world, active
 
@@ -148,7 +151,7 @@ class World:
         for stack, when in zip(self.stacks, timers, strict=True):
             if when <= self.now:
                 stack.timer_fired(self.now)
-        batches = ([], [])
+        batches: tuple[list[memoryview], ...] = ([], [])
         while self.queue and self.queue[0][0] <= self.now:
             _, _, side, data = heapq.heappop(self.queue)
             batches[side].append(memoryview(bytearray(data)))

@@ -35,6 +35,9 @@ _CHALLENGES_PER_S = 10  # RFC 5961, 7
 class Flow:
     """A connection. `guest` is the machine's end, `remote` whom we stand in for.
 
+    A flow may end at any time, and its last event come after that: actions on one that is gone
+    do nothing. What its state does not allow while it lives raises LocalProtocolError.
+
     `context` belongs to the runtime. `received` and `delivered` count payload bytes.
     """
 
@@ -86,7 +89,8 @@ class Flow:
 
     def accept(self, now: float) -> None:
         """The host's connection is there: answer the machine's SYN. FlowEstablished follows."""
-        self._require(Input.ACCEPT, now)
+        if not self._allows(Input.ACCEPT, now):
+            return
         self.idle = math.inf
         self._step(Input.ACCEPT)
         self.sender.opened(now)
@@ -95,7 +99,8 @@ class Flow:
 
     def refuse(self, refusal: event.Refusal, now: float) -> None:
         """The host's connection failed: tell the machine as the network would. Ends the flow."""
-        self._require(Input.ACCEPT, now)
+        if not self._allows(Input.ACCEPT, now):
+            return
         if refusal is event.Refusal.REFUSED:
             self.send_segment(Flag.RST | Flag.ACK)
         elif refusal is not event.Refusal.TIMED_OUT:
@@ -189,7 +194,8 @@ class Flow:
         if self.state is State.SYN_RECEIVED:
             self.wants_finish = True
             return
-        self._require(Input.FINISH, now)
+        if not self._allows(Input.FINISH, now):
+            return
         self.send_segment(Flag.FIN | Flag.ACK)
         self.sender.finished(now)
         self._step(Input.FINISH)
@@ -379,7 +385,11 @@ class Flow:
         """The timestamps a segment bears now: our clock in milliseconds, and the machine's."""
         return int(self.ledger.now * 1000) & 0xFFFFFFFF, self.stamp
 
-    def _require(self, given: Input, now: float) -> None:
+    def _allows(self, given: Input, now: float) -> bool:
+        """Whether the flow still lives; an action that its state does not know is a bug."""
         self.ledger.now = now
+        if self.state is State.CLOSED:
+            return False  # it ended in the same batch, and the event that says so is still to come
         if not allows(self.state, given):
             raise LocalProtocolError(f"{given.value} in state {self.state.value}")
+        return True

@@ -1,0 +1,52 @@
+import math
+from types import SimpleNamespace
+
+import pytest
+
+from sampan.net.core.ledger import Ledger
+from sampan.net.core.limit import Limits
+from sampan.net.core.network import Network
+
+
+@pytest.fixture
+def ledger():
+    return Ledger(Network(), Limits(buffers_total=1), bytes, lambda *_: None)
+
+
+def flow():
+    return SimpleNamespace(armed=math.inf, unblocked=0)
+
+
+def test_timers_come_in_order(ledger):
+    flows = [flow() for _ in range(3)]
+    for each, when in zip(flows, (3.0, 1.0, 2.0), strict=True):
+        ledger.arm(each, when)
+    assert ledger.next_timer() == 1.0
+    assert ledger.due(2.5) == [flows[1], flows[2]]
+    assert ledger.due(2.5) == []
+    assert ledger.next_timer() == 3.0
+
+
+def test_only_the_earliest_counts(ledger):
+    one = flow()
+    ledger.arm(one, 5.0)
+    ledger.arm(one, 9.0)
+    ledger.arm(one, 3.0)
+    assert len(ledger.timers) == 2
+    assert ledger.due(4.0) == [one]
+    assert ledger.due(10.0) == []
+    assert ledger.next_timer() == math.inf
+
+
+def test_starved_flows_are_fed_when_there_is_something(ledger):
+    fed = []
+    one = SimpleNamespace(unblock=lambda: fed.append(1))
+    ledger.starved.append(one)
+    buffer = ledger.pool.spare()
+    ledger.pool.keep(buffer)
+    ledger.feed()
+    assert fed == []
+    ledger.pool.give_back(buffer)
+    ledger.feed()
+    assert fed == [1]
+    assert ledger.starved == []

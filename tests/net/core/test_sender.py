@@ -1,0 +1,135 @@
+import math
+
+import pytest
+
+from sampan.net.core.buffer import Pool
+from sampan.net.core.limit import Limits
+from sampan.net.core.sender import MAX_ENTRIES, Sender
+
+FIRST = 0xFFFFF000
+
+
+@pytest.fixture
+def sender():
+    made = Sender(FIRST, Pool(8), Limits())
+    made.sized(1000, 60_000)
+    made.window = 500_000
+    return made
+
+
+def send(sender, *sizes):
+    for size in sizes:
+        sender.sent(memoryview(bytes(size)), None, 1.0)
+
+
+def at(offset):
+    return (FIRST + offset) & 0xFFFFFFFF
+
+
+def pieces(sender):
+    return [((start - FIRST) & 0xFFFFFFFF, len(data), fin) for start, data, fin in sender.pieces()]
+
+
+def test_room_shrinks_and_comes_back(sender):
+    assert sender.room() == 60_000
+    send(sender, 60_000)
+    assert sender.room() == 0  # 5536 bytes are left, not worth a frame
+    sender.advance(at(30_000), 1.1)
+    assert sender.room() == 60_000  # slow start
+    sender.window = 100
+    assert sender.room() == 0
+    sender.advance(at(60_000), 1.1)
+    assert sender.room() == 100
+    assert sender.timer == math.inf
+
+
+def test_many_small_sends_are_bounded(sender):
+    send(sender, *[1] * MAX_ENTRIES)
+    assert sender.room() == 0
+
+
+def test_congestion_window_stops_at_the_limit(sender):
+    for number in range(200):
+        send(sender, 20_000)
+        sender.advance(at((number + 1) * 20_000), 1.0)
+    assert sender.congestion == Limits().send_window
+
+
+def test_buffers_are_given_back(sender):
+    buffer = sender.pool.spare()
+    sender.pool.keep(buffer)
+    sender.sent(buffer.payload[:30_000], buffer, 1.0)
+    sender.advance(at(29_999), 1.0)
+    assert sender.pool.lent == 1
+    sender.advance(at(30_000), 1.0)
+    assert sender.pool.lent == 0
+    assert sender.pool.spare() is buffer
+
+
+def test_buffers_of_a_dead_flow_are_not_used_again(sender):
+    buffer = sender.pool.spare()
+    sender.pool.keep(buffer)
+    sender.sent(buffer.payload[:30_000], buffer, 1.0)
+    sender.release()
+    assert sender.pool.lent == 0
+    assert sender.pool.spare() is not buffer
+
+
+def test_time_out_sends_everything_again_slowly(sender):
+    send(sender, 3000, 3000)
+    sender.finished(1.0)
+    sender.expired(2.0)
+    assert pieces(sender) == [(0, 1000, False)]
+    assert sender.timer == 4.0
+    sender.acknowledged(at(1000), (), True, 2.1)
+    assert pieces(sender) == [(1000, 2000, False)]
+    sender.acknowledged(at(3000), (), True, 2.2)
+    assert pieces(sender) == [(3000, 3000, False), (6000, 0, True)]
+    sender.acknowledged(at(6001), (), True, 2.3)
+    assert sender.is_steady
+    assert sender.in_flight == 0
+
+
+def test_fin_goes_with_the_last_bytes(sender):
+    send(sender, 500)
+    sender.finished(1.0)
+    sender.expired(2.0)
+    assert pieces(sender) == [(0, 500, False), (500, 0, True)]
+
+
+def test_three_duplicates(sender):
+    send(sender, *[1000] * 10)
+    for _ in range(2):
+        sender.acknowledged(at(0), (), True, 1.1)
+        assert pieces(sender) == []
+    sender.acknowledged(at(0), (), True, 1.1)
+    assert pieces(sender) == [(0, 1000, False)]
+    assert sender.threshold == 5000
+    sender.acknowledged(at(4000), (), False, 1.2)  # NewReno: the next hole
+    assert pieces(sender) == [(4000, 1000, False)]
+    sender.acknowledged(at(10_000), (), False, 1.3)
+    assert sender.recover is None
+
+
+def test_sack_tells_what_is_missing(sender):
+    send(sender, *[1000] * 10)
+    blocks = ((at(1000), at(3000)), (at(4000), at(7000)))
+    sender.acknowledged(at(0), blocks, True, 1.1)
+    assert pieces(sender) == [(0, 1000, False), (3000, 1000, False)]
+    sender.acknowledged(at(0), blocks, True, 1.1)
+    assert pieces(sender) == []  # already sent again
+    sender.acknowledged(at(10_000), (), False, 1.2)
+    assert sender.is_steady
+
+
+def test_window_updates_are_no_duplicates(sender):
+    send(sender, 1000, 1000)
+    for _ in range(9):
+        sender.acknowledged(at(0), (), False, 1.1)
+    assert sender.recover is None
+
+
+def test_one_piece_is_of_one_entry(sender):
+    send(sender, 700, 700)
+    sender.expired(2.0)
+    assert pieces(sender) == [(0, 700, False), (700, 700, False)]
