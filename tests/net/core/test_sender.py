@@ -4,7 +4,7 @@ import pytest
 
 from sampan.net.core.buffer import Pool
 from sampan.net.core.limit import Limits
-from sampan.net.core.sender import MAX_ENTRIES, Sender
+from sampan.net.core.sender import MAX_ENTRIES, MIN_THRESHOLD, Sender
 
 FIRST = 0xFFFFF000
 
@@ -32,13 +32,15 @@ def pieces(sender):
 
 def test_room_shrinks_and_comes_back(sender):
     assert sender.room() == 60_000
-    send(sender, 60_000)
-    assert sender.room() == 0  # 5536 bytes are left, not worth a frame
-    sender.advance(at(30_000), 1.1)
+    send(sender, *[60_000] * 4)
+    assert sender.room() == 22_000  # what is left of 256 KiB
+    send(sender, 10_000)
+    assert sender.room() == 0  # 12144 bytes are left, not worth a frame
+    sender.advance(at(60_000), 1.1)
     assert sender.room() == 60_000  # slow start
     sender.window = 100
     assert sender.room() == 0
-    sender.advance(at(60_000), 1.1)
+    sender.advance(at(250_000), 1.1)
     assert sender.room() == 100
     assert sender.timer == math.inf
 
@@ -104,7 +106,7 @@ def test_three_duplicates(sender):
         assert pieces(sender) == []
     sender.acknowledged(at(0), (), True, 1.1)
     assert pieces(sender) == [(0, 1000, False)]
-    assert sender.threshold == 5000
+    assert sender.threshold == MIN_THRESHOLD
     sender.acknowledged(at(4000), (), False, 1.2)  # NewReno: the next hole
     assert pieces(sender) == [(4000, 1000, False)]
     sender.acknowledged(at(10_000), (), False, 1.3)
@@ -133,3 +135,11 @@ def test_one_piece_is_of_one_entry(sender):
     send(sender, 700, 700)
     sender.expired(2.0)
     assert pieces(sender) == [(0, 700, False), (700, 700, False)]
+
+
+def test_one_frame_takes_a_quarter_of_the_window(sender):
+    """Else the loss of one would leave nothing in flight to notice it by."""
+    sender.congestion = 100_000
+    assert sender.room() == 25_000
+    sender.congestion = 1000
+    assert sender.room() == 1000

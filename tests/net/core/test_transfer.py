@@ -132,7 +132,7 @@ class World:
             for side, end in enumerate(ends):
                 end.handle(self.now)
                 self._carry(side)
-            if all(end.closed or end.reset for end in ends):
+            if all(end.reset or (end.closed and not end.flow.pending) for end in ends):
                 break
             self._pass_time()
         return ends

@@ -13,9 +13,10 @@ from sampan.net.core import event, handshake
 from sampan.net.core.flow import Flow
 from sampan.net.core.state import HALF_OPEN, RECEIVING, Input, State
 from sampan.net.wire import seqnum
-from sampan.net.wire.tcp import Flag, Segment
+from sampan.net.wire.tcp import Segment
 
-_CONTROL = Flag.SYN | Flag.FIN | Flag.RST | Flag.ACK
+_FIN, _SYN, _RST, _ACK = 0x01, 0x02, 0x04, 0x10  # `wire.tcp.Flag` as plain, quick ints
+_CONTROL = _SYN | _FIN | _RST | _ACK
 
 
 def arrived(flow: Flow, segment: Segment) -> bool:
@@ -30,14 +31,14 @@ def arrived(flow: Flow, segment: Segment) -> bool:
         return True
     flow.answered = flow.ledger.now
     if not _is_timely(flow, segment) or not _in_window(flow, segment):
-        if not segment.flags & Flag.RST:
+        if not int(segment.flags) & _RST:
             flow.challenge() if not segment.length else flow.owe_ack(now=True)
         return True
-    if segment.flags & Flag.RST:
+    if int(segment.flags) & _RST:
         _reset(flow, segment)
-    elif segment.flags & Flag.SYN:
+    elif int(segment.flags) & _SYN:
         flow.challenge()
-    elif segment.flags & Flag.ACK:
+    elif int(segment.flags) & _ACK:
         _synchronized(flow, segment)
     return True
 
@@ -67,19 +68,19 @@ def _is_successor(flow: Flow, segment: Segment) -> bool:
     """Whether a SYN may replace a connection in TIME_WAIT (RFC 9293, 3.10.7.4; RFC 6191)."""
     return (
         flow.state is State.TIME_WAIT
-        and segment.flags & _CONTROL == Flag.SYN
+        and int(segment.flags) & _CONTROL == _SYN
         and seqnum.before(flow.receiver.next, segment.sequence)
     )
 
 
 def _while_offered(flow: Flow, segment: Segment) -> bool:
-    flags = segment.flags & _CONTROL
+    flags = int(segment.flags) & _CONTROL
     expected = flow.receiver.next
-    if flags & Flag.RST:
+    if flags & _RST:
         if segment.sequence in (expected, seqnum.add(expected, -1)):
             flow.end(event.Reason.RESET)
         return True
-    if flags == Flag.SYN and seqnum.add(segment.sequence, 1) != expected:
+    if flags == _SYN and seqnum.add(segment.sequence, 1) != expected:
         flow.end(event.Reason.RESET)  # the machine gave up the first attempt and made another
         return False
     return True
@@ -88,7 +89,7 @@ def _while_offered(flow: Flow, segment: Segment) -> bool:
 def _is_repeated_syn(flow: Flow, segment: Segment) -> bool:
     return (
         flow.state is State.SYN_RECEIVED
-        and segment.flags & _CONTROL == Flag.SYN
+        and int(segment.flags) & _CONTROL == _SYN
         and seqnum.add(segment.sequence, 1) == flow.receiver.next
     )
 
@@ -96,16 +97,16 @@ def _is_repeated_syn(flow: Flow, segment: Segment) -> bool:
 def _while_opening(flow: Flow, segment: Segment) -> None:
     """SYN_SENT (RFC 9293, 3.10.7.3): we open a connection to the machine."""
     sender = flow.sender
-    answers = segment.flags & Flag.ACK
+    answers = int(segment.flags) & _ACK
     if answers and segment.acknowledgment != sender.next:
-        if not segment.flags & Flag.RST:
-            flow.send_segment(Flag.RST, segment.acknowledgment)
+        if not int(segment.flags) & _RST:
+            flow.send_segment(_RST, segment.acknowledgment)
         return
-    if segment.flags & Flag.RST:
+    if int(segment.flags) & _RST:
         if answers:
             flow.end(event.Reason.REFUSED)
         return
-    if not segment.flags & Flag.SYN:
+    if not int(segment.flags) & _SYN:
         return
     handshake.negotiate(flow, segment)
     flow.receiver.window()
@@ -113,7 +114,7 @@ def _while_opening(flow: Flow, segment: Segment) -> None:
         sender.advance(segment.acknowledgment, flow.ledger.now)
         flow.take(Input.SYN_ACK)
         flow.established()
-        flow.send_segment(Flag.ACK)
+        flow.send_segment(_ACK)
     else:
         flow.take(Input.SYN)
         handshake.send_syn(flow)
@@ -121,7 +122,7 @@ def _while_opening(flow: Flow, segment: Segment) -> None:
 
 def _is_timely(flow: Flow, segment: Segment) -> bool:
     """PAWS: a segment older than what was seen already is from another life of these numbers."""
-    if not flow.stamped or segment.flags & Flag.RST:
+    if not flow.stamped or int(segment.flags) & _RST:
         return True
     if segment.options.timestamp is None:
         return False
@@ -152,7 +153,7 @@ def _acknowledged(flow: Flow, segment: Segment) -> bool:
     ahead = seqnum.distance(sender.una, number)
     if flow.state is State.SYN_RECEIVED:
         if number != sender.next:
-            flow.send_segment(Flag.RST, number)
+            flow.send_segment(_RST, number)
             return False
         _take_window(flow, segment)
         sender.advance(number, flow.ledger.now)
@@ -192,7 +193,7 @@ def _take_window(flow: Flow, segment: Segment) -> None:
 def _data(flow: Flow, segment: Segment) -> None:
     receiver = flow.receiver
     start, payload = segment.sequence, segment.payload
-    if segment.flags & Flag.FIN and flow.fin_at is None:
+    if int(segment.flags) & _FIN and flow.fin_at is None:
         flow.fin_at = seqnum.add(start, len(payload))
     if flow.fin_at is not None:
         payload = payload[: max(seqnum.distance(start, flow.fin_at), 0)]
@@ -213,7 +214,7 @@ def _data(flow: Flow, segment: Segment) -> None:
     if ready:
         flow.deliver(memoryview(ready))
     if out_of_order:
-        flow.send_segment(Flag.ACK)  # at once, so that the machine sees each loss (RFC 5681, 4.2)
+        flow.send_segment(_ACK)  # at once, so that the machine sees each loss (RFC 5681, 4.2)
 
 
 def _finished(flow: Flow) -> None:

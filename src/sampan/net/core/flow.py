@@ -25,9 +25,9 @@ from sampan.net.core.state import HALF_OPEN, SENDING, Input, State, allows, step
 from sampan.net.core.template import Line, Template
 from sampan.net.wire import ethernet, tcp
 from sampan.net.wire.checksum import Buffer
-from sampan.net.wire.tcp import Flag
 
 COPY_BELOW = 16384  # smaller payloads are copied, that they do not hold a large buffer
+_FIN, _RST, _ACK, _DATA = 0x01, 0x04, 0x10, 0x18  # `wire.tcp.Flag` as plain, quick ints
 _NO_FAST_PATH = -1
 _CHALLENGES_PER_S = 10  # RFC 5961, 7
 
@@ -102,7 +102,7 @@ class Flow:
         if not self._allows(Input.ACCEPT, now):
             return
         if refusal is event.Refusal.REFUSED:
-            self.send_segment(Flag.RST | Flag.ACK)
+            self.send_segment(_RST | _ACK)
         elif refusal is not event.Refusal.TIMED_OUT:
             self.ledger.unreachable(self, refusal)
         self.forget()
@@ -196,7 +196,7 @@ class Flow:
             return
         if not self._allows(Input.FINISH, now):
             return
-        self.send_segment(Flag.FIN | Flag.ACK)
+        self.send_segment(_FIN | _ACK)
         self.sender.finished(now)
         self._step(Input.FINISH)
         self.rearm()
@@ -207,7 +207,7 @@ class Flow:
         if self.state is State.CLOSED:
             return
         if self.state not in (State.OFFERED, State.TIME_WAIT):
-            self.send_segment(Flag.RST | Flag.ACK)
+            self.send_segment(_RST | _ACK)
         self.forget()
 
     # For `arrival` and `tcp`
@@ -219,7 +219,7 @@ class Flow:
         if self.sack and receiver.pieces:
             options += tcp.Options(sack=receiver.blocks()).emit()
         number = self.sender.next if sequence is None else sequence
-        window = 0 if flags & Flag.RST else receiver.window()
+        window = 0 if flags & _RST else receiver.window()
         self.port.send(self.template.header(number, receiver.next, flags, window, options))
         self.ack_due = self.ack_now = False
         self.unacknowledged = 0
@@ -227,15 +227,14 @@ class Flow:
 
     def _send_payload(self, sequence: int, payload: memoryview, window: int) -> None:
         """Headers of their own in front of views of `payload`, cut by the MSS where we must."""
-        most = self.sender.superframe if self.port.head else self.sender.mss
-        options = self.template.stamps(self.stamps)
-        for start in range(0, len(payload), most):
-            part = payload[start : start + most]
-            number = (sequence + start) & 0xFFFFFFFF
-            header = self.template.header(
-                number, self.receiver.next, Flag.ACK | Flag.PSH, window, options, part
-            )  # fmt: skip
-            self.port.outgoing.append((header, part))
+        template, acknowledgment = self.template, self.receiver.next
+        if not self.port.head:
+            frames = template.cut(payload, sequence, acknowledgment, window, self.stamps)
+            self.port.outgoing += frames
+            return
+        options = template.stamps(self.stamps)
+        header = template.header(sequence, acknowledgment, _DATA, window, options, payload)
+        self.port.outgoing.append((header, payload))
 
     def send_again(self) -> None:
         """Whatever the sender takes for lost, as far as it may be sent now."""
@@ -244,7 +243,7 @@ class Flow:
                 self._send_payload(sequence, payload, self.receiver.window())
             if fin:
                 number = (sequence + len(payload)) & 0xFFFFFFFF
-                self.send_segment(Flag.FIN | Flag.ACK, number)
+                self.send_segment(_FIN | _ACK, number)
         self.rearm()
 
     def owe_ack(self, *, now: bool = False) -> None:
@@ -260,7 +259,7 @@ class Flow:
             return
         self.ack_due = False
         if self.ack_now or self.unacknowledged >= 2 * self.sender.mss:
-            self.send_segment(Flag.ACK)
+            self.send_segment(_ACK)
         elif self.delayed_ack == math.inf:
             self.delayed_ack = self.ledger.now + self.ledger.limits.delayed_ack_s
             self.ledger.arm(self, self.delayed_ack)
@@ -272,7 +271,7 @@ class Flow:
             self.challenged, self.challenges = now, 0
         self.challenges += 1
         if self.challenges <= _CHALLENGES_PER_S:
-            self.send_segment(Flag.ACK)
+            self.send_segment(_ACK)
 
     def deliver(self, payload: memoryview) -> None:
         """In-order data for the host."""

@@ -6,8 +6,9 @@ until it is acknowledged. `next` is the sequence number of the next new byte, `u
 oldest unacknowledged one.
 
 *Congestion*: a link of a few microseconds inside one host drops when a queue overflows and for
-no other reason. Slow start from 64 KiB, additive increase, halving upon loss (RFC 5681),
-bounded by the flow's send window, is enough.
+no other reason. Slow start from 256 KiB, additive increase, halving upon loss (RFC 5681),
+bounded by the flow's send window, is enough. One frame takes at most a quarter of the window, so
+that the loss of a superframe shows in the acknowledgments of the others.
 
 *Loss* is noticed by three duplicate acknowledgments, by more than three segments' worth of SACK
 (RFC 6675), or by the time-out (RFC 6298). Recovery lasts until everything that was in flight
@@ -30,7 +31,8 @@ from sampan.net.core.scoreboard import Scoreboard
 from sampan.net.wire import seqnum
 
 MASK = seqnum.MASK
-FIRST_CONGESTION_WINDOW = 65536
+FIRST_CONGESTION_WINDOW = 1 << 18
+MIN_THRESHOLD = 1 << 16  # where slow start ends after a loss, at the least
 MIN_CHUNK = 16384  # while something is in flight, rather wait than send less
 MAX_ENTRIES = 2048  # of any size, unacknowledged
 _DUPLICATES = 3
@@ -100,12 +102,13 @@ class Sender:
         if self.recover is not None:
             congestion += self.scoreboard.size
         room = min(congestion, window) - flight
-        if room >= self.superframe:
+        if room >= self.superframe <= congestion >> 2:
             return self.superframe if len(self.queue) < MAX_ENTRIES else 0
         if flight and room < max(self.mss, min(self.chunk, window >> 2, congestion >> 2)):
             return 0
         if room <= 0 or len(self.queue) >= MAX_ENTRIES:
             return 0
+        room = min(room, self.superframe, max(congestion >> 2, self.mss))
         return room if room < self.mss else room - room % self.mss
 
     def sent(self, payload: memoryview, buffer: SendBuffer | None, now: float) -> None:
@@ -196,7 +199,7 @@ class Sender:
                 self.resend = self.una
 
     def _enter_recovery(self) -> None:
-        self.threshold = max(self.in_flight // 2, 2 * self.mss)
+        self.threshold = max(self.in_flight // 2, MIN_THRESHOLD)
         self.recover = self.next
         self.resend = self.una
         self.duplicates = 0

@@ -16,6 +16,8 @@ from enum import Enum
 class State(Enum):
     """Where a connection stands."""
 
+    __hash__ = object.__hash__  # members are single; Enum would hash their names each time
+
     OFFERED = "offered"
     SYN_SENT = "syn-sent"
     SYN_RECEIVED = "syn-received"
@@ -31,6 +33,8 @@ class State(Enum):
 
 class Input(Enum):
     """What happens to a connection. FINISH is ours: the host will send no more."""
+
+    __hash__ = object.__hash__
 
     ACCEPT = "accept"
     SYN = "SYN"

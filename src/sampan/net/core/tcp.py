@@ -3,8 +3,9 @@
 Theory of operation. `frame4` and `frame6` are the fast path: one unpack of a frame's headers
 at fixed offsets, one look into the table by the raw bytes of addresses and ports, a few
 comparisons; a segment that is in order and of the usual shape is taken in without making any
-object but the view of its payload. Whatever differs in anything makes them answer False, with
-nothing changed, and takes the slow path: parsed as `wire.tcp.Segment`, to `segment_received`.
+object but the view of its payload. Whatever else belongs to a flow is parsed as
+`wire.tcp.Segment` and goes to `arrival`. What they cannot place makes them answer False, with
+nothing changed; it goes through the whole stack, and comes back to `segment_received`.
 
 Without a flow, a SYN makes one, within its port's limits, and is held until the runtime says
 what became of the host's connection; anything else is answered by a RST.
@@ -25,13 +26,14 @@ from sampan.net.core.ledger import Ledger
 from sampan.net.core.port import Port
 from sampan.net.core.state import SENDING, Input, State
 from sampan.net.core.template import Line, Template
-from sampan.net.wire import address, ipv4, tcp
-from sampan.net.wire.checksum import fold, pseudo_sum, verifies, word_sum
+from sampan.net.wire import address, tcp
+from sampan.net.wire.error import MalformedError
 from sampan.net.wire.tcp import Flag
 
 _FAST4 = struct.Struct("!14sBxHxxHxB2x12sIIHH")
 _FAST6 = struct.Struct("!14sB3xHBx36sIIHH")
 _MIN_FRAME4, _MIN_FRAME6 = 54, 74
+_TCP = 6  # the protocol's number, as a plain int
 _STAMP_KIND = b"\x01\x01\x08\x0a"
 _PUSH_MASK = 0xFFF7
 
@@ -45,7 +47,7 @@ class Tcp:
         self.ledger = ledger
 
     def frame4(self, port: Port, frame: memoryview) -> bool:
-        """Whether the frame was an ordinary IPv4 segment of a flow, and has been taken in."""
+        """Whether the frame was an IPv4 segment of a flow, and has been taken in."""
         head = port.head
         if len(frame) < head + _MIN_FRAME4:
             return False
@@ -55,9 +57,8 @@ class Tcp:
         flow = self.ledger.flows.get(key)
         if (
             flow is None
-            or control & _PUSH_MASK != flow.control
             or link != flow.ethernet
-            or protocol != 6
+            or protocol != _TCP
             or version != 0x45
             or fragment & 0x3FFF
             or flow.port is not port
@@ -66,7 +67,10 @@ class Tcp:
         end = head + 14 + total
         if end > len(frame) or not ((head and frame[0] & 3) or _is_intact4(frame[head + 14 : end])):
             return False
-        return self._segment(flow, sequence, number, window, frame, end, total - flow.header_size)
+        return (
+            control & _PUSH_MASK == flow.control
+            and self._segment(flow, sequence, number, window, frame, end, total - flow.header_size)
+        ) or self._unusual(flow, frame[head + 34 : end])
 
     def frame6(self, port: Port, frame: memoryview) -> bool:
         """As `frame4`, for IPv6 without extension headers."""
@@ -79,9 +83,8 @@ class Tcp:
         flow = self.ledger.flows.get(key)
         if (
             flow is None
-            or control & _PUSH_MASK != flow.control
             or link != flow.ethernet
-            or protocol != 6
+            or protocol != _TCP
             or version >> 4 != 6
             or flow.port is not port
         ):
@@ -89,7 +92,19 @@ class Tcp:
         end = head + 54 + length
         if end > len(frame) or not ((head and frame[0] & 3) or _is_intact6(frame[head + 14 : end])):
             return False
-        return self._segment(flow, sequence, number, window, frame, end, length - flow.header_size)
+        return (
+            control & _PUSH_MASK == flow.control
+            and self._segment(flow, sequence, number, window, frame, end, length - flow.header_size)
+        ) or self._unusual(flow, frame[head + 54 : end])
+
+    def _unusual(self, flow: Flow, data: memoryview) -> bool:
+        """Take in a segment of a flow by the slow path; its sender and checksum are right."""
+        try:
+            segment = tcp.Segment.parse(data, flow.guest.address, flow.remote.address, check=False)
+        except MalformedError:
+            flow.port.frames_dropped += 1
+            return True
+        return arrival.arrived(flow, segment)
 
     def _segment(
         self, flow: Flow, sequence: int, number: int, window: int, frame: memoryview, end: int,
@@ -288,14 +303,17 @@ def _is_timely(flow: Flow, frame: memoryview, payload: int) -> bool:
 
 def _is_intact4(packet: memoryview) -> bool:
     """Whether both checksums of an IPv4 packet with a segment are right."""
-    if not verifies(packet[: ipv4.HEADER_LENGTH]):
+    if int.from_bytes(packet[:20], "big") % 0xFFFF:
         return False
-    pseudo = word_sum(packet[12:20]) + ipv4.Protocol.TCP + len(packet) - ipv4.HEADER_LENGTH
-    return fold(pseudo + word_sum(packet[20:])) == 0xFFFF
+    number = int.from_bytes(packet[12:], "big")  # from the addresses to the end: one sum for all
+    if len(packet) & 1:
+        number <<= 8
+    return (number + _TCP + len(packet) - 20) % 0xFFFF == 0
 
 
 def _is_intact6(packet: memoryview) -> bool:
     """Whether the checksum of a segment in an IPv6 packet is right."""
-    addresses = bytes(packet[8:24]), bytes(packet[24:40])
-    pseudo = pseudo_sum(*addresses, ipv4.Protocol.TCP, len(packet) - 40)
-    return fold(pseudo + word_sum(packet[40:])) == 0xFFFF
+    number = int.from_bytes(packet[8:], "big")
+    if len(packet) & 1:
+        number <<= 8
+    return (number + _TCP + len(packet) - 40) % 0xFFFF == 0

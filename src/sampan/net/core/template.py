@@ -18,9 +18,11 @@ from dataclasses import dataclass
 
 from sampan.net.core.buffer import HEADROOM, SendBuffer
 from sampan.net.core.endpoint import Endpoint, key_of
+from sampan.net.core.port import Frame
 from sampan.net.wire import ethernet, ipv4, tcp, vnet
 from sampan.net.wire.checksum import Buffer, checksum, pseudo_sum, word_sum
 
+_ACK_AND_PUSH = 0x18
 STAMPED = 12  # bytes of options where timestamps are used
 _STAMP = struct.Struct("!III")
 _STAMP_KIND = 0x0101080A  # two NOPs, and the option's kind and length
@@ -44,7 +46,7 @@ class Template:
     """Headers from us to a machine. `size` counts them all, without options."""
 
     __slots__ = (
-        "_length_base", "_middle", "_packed", "_ports", "_prefix", "_pseudo", "_six", "_sum",
+        "_length_base", "_middle", "_packed", "_port_sum", "_ports", "_prefix", "_pseudo", "_six", "_sum",
         "_vnet", "_vnet_tso", "head", "mss", "options", "size",
     )  # fmt: skip
 
@@ -72,6 +74,7 @@ class Template:
             self._sum = 0x4500 + word_sum(self._middle) + word_sum(key[:8])
             self._length_base = ipv4.HEADER_LENGTH + tcp.HEADER_LENGTH
         self._ports = key
+        self._port_sum = line.source.port + line.destination.port
         addresses = line.source.address, line.destination.address
         self._pseudo = pseudo_sum(*addresses, ipv4.Protocol.TCP, 0)
         self.mss = self.options = 0
@@ -133,6 +136,45 @@ class Template:
             total = checksum(out[at:], payload)
             out[self.size - 4 : self.size - 2] = total.to_bytes(2, "big")
         return out
+
+    def cut(
+        self, payload: memoryview, sequence: int, acknowledgment: int, window: int,
+        stamp: tuple[int, int],
+    ) -> list[Frame]:  # fmt: skip
+        """The frames of a payload larger than the MSS, for a port without offload.
+
+        The checksum is put together from sums: that of what is alike in all segments, of the
+        number, and of the part of the payload; the header is packed once, complete.
+        """
+        options = self.stamps(stamp)
+        overhead = tcp.HEADER_LENGTH + len(options)
+        control = overhead << 10 | _ACK_AND_PUSH
+        alike = (
+            self._pseudo + overhead + self._port_sum + (acknowledgment >> 16)
+            + (acknowledgment & 0xFFFF) + control + window + int.from_bytes(options, "big")
+        )  # fmt: skip
+        frames: list[Frame] = []
+        for start in range(0, len(payload), self.mss):
+            part = payload[start : start + self.mss]
+            size = len(part)
+            number = (sequence + start) & 0xFFFFFFFF
+            words = int.from_bytes(part, "big")
+            if size & 1:
+                words <<= 8
+            total = 0xFFFF - (alike + size + number + words) % 0xFFFF
+            length = self._length_base + len(options) + size
+            if self._six:
+                header = self._packed.pack(
+                    b"", self._prefix, length, self._middle, self._ports,
+                    number, acknowledgment, control, window, total, 0,
+                )  # fmt: skip
+            else:
+                header = self._packed.pack(
+                    b"", self._prefix, length, self._middle, 0xFFFF - (self._sum + length) % 0xFFFF,
+                    self._ports, number, acknowledgment, control, window, total, 0,
+                )  # fmt: skip
+            frames.append((header + options, part))
+        return frames
 
     def stamps(self, stamp: tuple[int, int]) -> bytes:
         """The timestamp option as every segment of this flow bears it; empty if none does."""
