@@ -38,6 +38,23 @@ def test_only_the_earliest_counts(ledger):
     assert ledger.next_timer() == math.inf
 
 
+def test_what_is_disarmed_is_not_kept(ledger):
+    """Connections may be short and many, and their last deadlines far away."""
+    lasting = flow()
+    ledger.arm(lasting, 500.0)
+    for number in range(10_000):
+        short = flow()
+        ledger.arm(short, 600.0 + number)
+        ledger.arm(short, 130.0)
+        ledger.disarm(short)
+        ledger.disarm(short)
+        assert len(ledger.timers) < 600
+    assert ledger.due(700.0) == [lasting]
+    assert ledger.due(1e9) == []
+    assert ledger.timers == []
+    assert ledger.stale == 0
+
+
 def test_starved_flows_are_fed_when_there_is_something(ledger):
     fed = []
     one = SimpleNamespace(unblock=lambda: fed.append(1))

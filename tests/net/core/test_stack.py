@@ -110,9 +110,9 @@ def test_one_acknowledgment_for_a_batch(make_machine):
     for number in range(8):
         machine.segment(Flag.ACK, FIRST + 1 + number * 1000, OURS + 1, payload=bytes(1000))
     assert machine.stack.held == 7000  # nobody took what came before
-    [told] = {id(each): each for each in machine.events()}.values()
-    assert isinstance(told, event.DataReceived)
-    told.flow.consumed(8000)
+    told = machine.events()
+    assert told == [event.DataReceived(opened.flow)] * 8
+    opened.flow.consumed(8000)
     [answer] = machine.segments()
     assert (answer.acknowledgment - FIRST) & 0xFFFFFFFF == 8001
 

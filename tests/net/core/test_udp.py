@@ -146,3 +146,13 @@ def test_closed_by_the_runtime(machine):
     assert machine.port.udp_flows == 0
     machine.wait(100)
     assert all(isinstance(each, event.DatagramsReceived) for each in machine.events())
+
+
+def test_flows_that_the_runtime_closes_are_not_kept(machine):
+    for number in range(2000):
+        machine.guest = Endpoint(machine.guest.address, 1000 + number)
+        datagram(machine, b"x")
+        machine.events()[0].flow.close()
+    assert len(machine.stack._udp._timers) <= 300
+    machine.wait(100)
+    assert machine.events() == []

@@ -43,7 +43,7 @@ class Flow:
 
     __slots__ = (
         "ack_due", "ack_now", "answered", "armed", "challenged", "challenges", "context",
-        "control", "data_event", "delayed_ack", "delivered", "ethernet", "fin_at", "guest",
+        "control", "delayed_ack", "delivered", "ethernet", "fin_at", "guest",
         "header_size", "heard", "idle", "is_active", "is_readable", "key", "ledger", "mac",
         "options", "port", "probes", "received", "receiver", "remote", "sack", "sender",
         "stamp", "stamped", "state", "template", "unacknowledged", "wants_finish", "window_from",
@@ -61,7 +61,6 @@ class Flow:
         self.receiver = Receiver(ledger.limits, ledger.account)
         first = int.from_bytes(ledger.entropy(4), "big")
         self.sender = Sender(first, ledger.pool, ledger.limits)
-        self.data_event = event.DataReceived(self)
         self.control = _NO_FAST_PATH  # of a header that the fast path takes; none: cannot send
         self.header_size = 0
         self.options = tcp.Options()  # the machine's, of its SYN
@@ -281,7 +280,7 @@ class Flow:
         if not self.is_readable:
             self.is_readable = True
             self.ledger.readable.append(self)
-            self.ledger.events.append(self.data_event)
+            self.ledger.events.append(event.DataReceived(self))
         self.owe_ack()
 
     def unblock(self) -> None:
@@ -372,6 +371,7 @@ class Flow:
         self.control = _NO_FAST_PATH
         self.ack_due = False
         self.sender.timer = self.idle = self.delayed_ack = math.inf
+        ledger.disarm(self)
 
     def rearm(self) -> None:
         """Have the ledger see to this flow when its next deadline comes."""

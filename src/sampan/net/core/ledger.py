@@ -2,7 +2,9 @@
 
 Timers are a heap of (time, number, flow). A flow has at most one entry that counts, the
 earliest; deadlines that move later are left alone and found to be too early when they come up,
-so that the fast path never touches the heap.
+so that the fast path never touches the heap. Entries that no longer count, most of them of flows
+that are over, are thrown out once they are the greater part: a flow's last deadline may be many
+minutes away, and it must not be kept until then.
 """
 
 from __future__ import annotations
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
     from sampan.net.core.flow import Flow
 
 Entropy = Callable[[int], bytes]
+_MIN_STALE = 256
 
 
 class Ledger:
@@ -29,7 +32,7 @@ class Ledger:
 
     __slots__ = (
         "account", "acks", "entropy", "events", "flows", "limits", "network", "now", "pool",
-        "readable", "serial", "starved", "time_wait", "timers", "unreachable",
+        "readable", "serial", "stale", "starved", "time_wait", "timers", "unreachable",
     )  # fmt: skip
 
     def __init__(
@@ -53,11 +56,14 @@ class Ledger:
         self.time_wait: deque[Flow] = deque()
         self.timers: list[tuple[float, int, Flow]] = []
         self.serial = 0
+        self.stale = 0  # entries of `timers` that no longer count
         self.now = 0.0
 
     def arm(self, flow: Flow, when: float) -> None:
         """See to `flow` no later than `when`."""
         if when < flow.armed:
+            if flow.armed != math.inf:
+                self.stale += 1
             flow.armed = when
             self.serial += 1
             heapq.heappush(self.timers, (when, self.serial, flow))
@@ -74,7 +80,20 @@ class Ledger:
             if flow.armed == when:
                 flow.armed = math.inf
                 flows.append(flow)
+            else:
+                self.stale -= 1
         return flows
+
+    def disarm(self, flow: Flow) -> None:
+        """Never see to `flow` again."""
+        if flow.armed == math.inf:
+            return
+        flow.armed = math.inf
+        self.stale += 1
+        if self.stale > _MIN_STALE and self.stale * 2 > len(self.timers):
+            self.timers = [entry for entry in self.timers if entry[2].armed == entry[0]]
+            heapq.heapify(self.timers)
+            self.stale = 0
 
     def feed(self) -> None:
         """Tell the flows that waited for a buffer that there is one."""

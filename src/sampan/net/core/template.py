@@ -23,6 +23,7 @@ from sampan.net.wire import ethernet, ipv4, tcp, vnet
 from sampan.net.wire.checksum import Buffer, checksum, pseudo_sum, word_sum
 
 _ACK_AND_PUSH = 0x18
+_NEEDS_CHECKSUM = int(vnet.Flag.NEEDS_CHECKSUM)
 STAMPED = 12  # bytes of options where timestamps are used
 _STAMP = struct.Struct("!III")
 _STAMP_KIND = 0x0101080A  # two NOPs, and the option's kind and length
@@ -93,10 +94,10 @@ class Template:
     def _offload(self, kind: int) -> bytes:
         start = self.size - self.head - tcp.HEADER_LENGTH
         whole = start + tcp.HEADER_LENGTH + self.options
-        header = vnet.Offload(
-            vnet.Flag.NEEDS_CHECKSUM, kind, whole if kind else 0, self.mss if kind else 0,
+        header = vnet.HEADER.pack(
+            _NEEDS_CHECKSUM, kind, whole if kind else 0, self.mss if kind else 0,
             start, tcp.CHECKSUM_OFFSET,
-        ).emit()  # fmt: skip
+        )  # fmt: skip
         return header.ljust(self.head, b"\0")
 
     def fill(

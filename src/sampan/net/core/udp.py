@@ -28,6 +28,7 @@ from sampan.net.wire.ethernet import EtherType
 
 _FAST4 = struct.Struct("!14sBxHxxHxB2x12sHH")
 _MIN_FRAME4 = 42
+_MIN_STALE = 256
 
 
 class UdpFlow:
@@ -117,7 +118,7 @@ class UdpFlow:
             self._closed = True
             self._waiting.clear()
             self.port.udp_flows -= 1
-            self.flows.table.pop(self.key, None)
+            self.flows.forgotten(self)
 
 
 class UdpFlows:
@@ -188,6 +189,14 @@ class UdpFlows:
     def _look_at(self, flow: UdpFlow, when: float) -> None:
         self._serial += 1
         heapq.heappush(self._timers, (when, self._serial, flow))
+
+    def forgotten(self, flow: UdpFlow) -> None:
+        """A flow is over; its entry in the heap is thrown out, when there are many such."""
+        self.table.pop(flow.key, None)
+        if len(self._timers) > 2 * len(self.table) + _MIN_STALE:
+            alive = self.table
+            self._timers = [each for each in self._timers if alive.get(each[2].key) is each[2]]
+            heapq.heapify(self._timers)
 
     def next_timer(self) -> float:
         """When the next flow may have been idle for too long."""

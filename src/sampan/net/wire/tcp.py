@@ -60,6 +60,8 @@ class Options:
         Raises:
             MalformedError: an option runs past the header.
         """
+        if not data:
+            return NO_OPTIONS
         if len(data) == 12 and data[:4] == _TIMESTAMP_ONLY:
             return cls(timestamp=struct.unpack_from("!II", data, 4))
         found: dict[int, bytes] = {}
@@ -99,6 +101,9 @@ class Options:
         return out
 
 
+NO_OPTIONS = Options()
+
+
 def _number(data: bytes | None, length: int) -> int | None:
     return int.from_bytes(data, "big") if data is not None and len(data) == length else None
 
@@ -125,7 +130,7 @@ class Segment:
     acknowledgment: int
     flags: Flag
     window: int
-    options: Options = Options()
+    options: Options = NO_OPTIONS
     payload: bytes = b""
     urgent: int = 0
 
