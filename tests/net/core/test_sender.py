@@ -143,3 +143,26 @@ def test_one_frame_takes_a_quarter_of_the_window(sender):
     assert sender.room() == 25_000
     sender.congestion = 1000
     assert sender.room() == 1000
+
+
+def test_what_was_sent_again_is_lost_once_more(sender):
+    """What was sent after it has arrived, and it has not: no need to wait for the time-out."""
+    send(sender, *[1000] * 8)
+    sender.acknowledged(at(0), ((at(1000), at(8000)),), True, 1.1)
+    assert pieces(sender) == [(0, 1000, False)]
+    send(sender, *[1000] * 4)
+    sender.acknowledged(at(0), ((at(1000), at(11_000)),), True, 1.2)
+    assert pieces(sender) == []
+    sender.acknowledged(at(0), ((at(1000), at(12_000)),), True, 1.2)
+    assert pieces(sender) == [(0, 1000, False)]
+
+
+def test_time_out_shrinks_back_with_progress(sender):
+    send(sender, 1000)
+    sender.advance(at(1000), 1.1)
+    send(sender, 1000)
+    for _ in range(5):
+        sender.expired(2.0)
+    assert sender.rto.seconds > 5
+    sender.advance(at(2000), 9.0)
+    assert sender.rto.seconds < 1

@@ -279,7 +279,7 @@ def test_lost_fin_is_sent_again(play, opened):
         > FA 4 ack 1
         < A 1 ack 4
         > nothing
-        - wait 1
+        - wait 0.25
         > FA 4 ack 1
         < A 1 ack 5
         = FIN_WAIT_2

@@ -248,3 +248,23 @@ def test_random_links(seed):
     down, up = rng.randbytes(rng.randrange(100_000)), rng.randbytes(rng.randrange(100_000))
     world = World(link, timestamps=bool(seed & 1))
     check(world, world.run(down, up), down, up)
+
+
+GOLDEN = {
+    "clean": 0.02,
+    "loss": 0.24,
+    "heavy loss": 0.84,
+    "duplicates": 0.02,
+    "reordering": 0.06,
+    "corruption": 2.03,  # of which a second for the handshake
+    "everything": 4.04,  # of which three
+}
+
+
+@pytest.mark.parametrize("name", LINKS)
+def test_time_of_a_transfer(name):
+    """How long 2 MB take over each link, in simulated seconds: whoever changes this knows it."""
+    data = random.Random(name).randbytes(2_000_000)
+    world = World(replace(LINKS[name]))
+    world.run(data, b"")
+    assert round(world.now, 2) == GOLDEN[name]

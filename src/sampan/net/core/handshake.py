@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING
 
 from sampan.net.core.state import State
 from sampan.net.wire import tcp
-from sampan.net.wire.tcp import Flag
 
 if TYPE_CHECKING:
     from sampan.net.core.flow import Flow
@@ -20,6 +19,7 @@ MIN_MSS = 88  # whatever a machine says; less would only cost us
 MAX_PAYLOAD = 65535 - 20 - 32  # of one IPv4 packet, beside timestamps
 _DEFAULT_MSS6 = 1220  # RFC 9293, 3.7.1
 _STAMPS = 12
+_SYN, _SYN_ACK = 0x02, 0x12  # `wire.tcp.Flag` as plain, quick ints
 
 
 def largest_segment(flow: Flow) -> int:
@@ -62,5 +62,5 @@ def send_syn(flow: Flow) -> None:
     )
     flow.port.send(flow.template.header(
         flow.sender.una, flow.receiver.next if answer else 0,
-        Flag.SYN | Flag.ACK if answer else Flag.SYN, flow.receiver.syn_window(), options.emit(),
+        _SYN_ACK if answer else _SYN, flow.receiver.syn_window(), options.emit(),
     ))  # fmt: skip

@@ -28,7 +28,7 @@ class Limits:
     first_window: int = 1 << 18
     kept_total: int = 32 << 20
     buffers_total: int = 512
-    out_of_order: int = 64  # pieces that a flow holds beside the stream
+    out_of_order: int = 256  # pieces that a flow holds beside the stream
 
     offer_s: float = 130.0  # how long a connection may wait for the host; Linux's SYNs take 127
     delayed_ack_s: float = 0.02

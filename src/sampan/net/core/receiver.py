@@ -150,6 +150,10 @@ class Receiver:
         """Hold `payload`, less what is held already."""
         self.recent = start
         first = seqnum.distance(self.next, start)
+        if not self.pieces or first >= self._reach():
+            if self.account.has_room(len(payload)):
+                self._hold([*self.pieces, (start, payload)], self.pieces_size + len(payload))
+            return
         kept: list[tuple[int, bytes]] = []
         for held, piece in self.pieces:
             low = seqnum.distance(self.next, held)
@@ -172,6 +176,11 @@ class Receiver:
             kept.append((seqnum.add(self.next, first), payload))
             kept.sort(key=lambda each: seqnum.distance(self.next, each[0]))
             self._hold(kept, size)
+
+    def _reach(self) -> int:
+        """Where the last piece ends, counted from `next`."""
+        start, piece = self.pieces[-1]
+        return seqnum.distance(self.next, start) + len(piece)
 
     def _hold(self, pieces: list[tuple[int, bytes]], size: int) -> None:
         self.account.held += size - self.pieces_size

@@ -48,7 +48,12 @@ class Timeout:
             self.smoothed += (measured - self.smoothed) / 8
         else:
             self.smoothed, self.deviation = measured or 1e-6, measured / 2
-        self.seconds = min(max(self.smoothed + 4 * self.deviation, MIN_S), MAX_S)
+        self.restore()
+
+    def restore(self) -> None:
+        """There was progress: forget that it was backed off, as nothing may be timed for long."""
+        if self.smoothed:
+            self.seconds = min(max(self.smoothed + 4 * self.deviation, MIN_S), MAX_S)
 
     def back_off(self) -> None:
         """It passed without an answer: wait twice as long."""

@@ -156,7 +156,9 @@ class Sender:
             self.rto.acknowledged(number, now)
         if self.congestion < self.limit and (self.recover is None or self.timed_out_at is not None):
             self._grow(acked)
-        self.retries = 0
+        if self.retries:
+            self.retries = 0
+            self.rto.restore()
         self.timer = now + self.rto.seconds if self.next != number else math.inf
 
     def _grow(self, acked: int) -> None:
@@ -193,10 +195,14 @@ class Sender:
             self.recover = self.timed_out_at = None
             self.duplicates = 0
         elif progress:
-            # NewReno: without SACK, the next hole begins at una
-            self.urgent = not self.scoreboard.ranges and self.timed_out_at is None
-            if self.urgent or seqnum.before(self.resend, self.una):
+            self.urgent = self.timed_out_at is None  # the next hole, whatever the window says
+            bare = self.urgent and not self.scoreboard.ranges  # NewReno: it begins at una
+            if bare or seqnum.before(self.resend, self.una):
                 self.resend = self.una
+        elif seqnum.distance(self.recover, self.scoreboard.highest) > _DUPLICATES * self.mss:
+            # what was sent after it has arrived: what was sent again is lost once more
+            self.recover, self.timed_out_at = self.next, None
+            self.resend, self.urgent = self.una, True
 
     def _enter_recovery(self) -> None:
         self.threshold = max(self.in_flight // 2, MIN_THRESHOLD)

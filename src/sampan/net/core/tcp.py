@@ -28,13 +28,13 @@ from sampan.net.core.state import SENDING, Input, State
 from sampan.net.core.template import Line, Template
 from sampan.net.wire import address, tcp
 from sampan.net.wire.error import MalformedError
-from sampan.net.wire.tcp import Flag
 
 _FAST4 = struct.Struct("!14sBxHxxHxB2x12sIIHH")
 _FAST6 = struct.Struct("!14sB3xHBx36sIIHH")
 _MIN_FRAME4, _MIN_FRAME6 = 54, 74
 _TCP = 6  # the protocol's number, as a plain int
 _STAMP_KIND = b"\x01\x01\x08\x0a"
+_FIN, _SYN, _RST, _ACK = 0x01, 0x02, 0x04, 0x10  # `wire.tcp.Flag` as plain, quick ints
 _PUSH_MASK = 0xFFF7
 
 
@@ -149,9 +149,9 @@ class Tcp:
             return
         if flow is not None and flow.port is not port:
             return
-        if segment.flags & (Flag.SYN | Flag.ACK | Flag.RST | Flag.FIN) == Flag.SYN:
+        if int(segment.flags) & (_SYN | _ACK | _RST | _FIN) == _SYN:
             self._offer(port, mac, guest, remote, segment)
-        elif not segment.flags & Flag.RST:
+        elif not int(segment.flags) & _RST:
             self._reject(port, mac, guest, remote, segment)
 
     def _offer(
@@ -206,11 +206,11 @@ class Tcp:
         if not port.may_complain(self.ledger.now):
             return
         line = Line(self.ledger.network.mac, mac, remote, guest, port.head)
-        if segment.flags & Flag.ACK:
-            header = Template(line).header(segment.acknowledgment, 0, Flag.RST, 0)
+        if int(segment.flags) & _ACK:
+            header = Template(line).header(segment.acknowledgment, 0, _RST, 0)
         else:
             number = (segment.sequence + segment.length) & 0xFFFFFFFF
-            header = Template(line).header(0, number, Flag.RST | Flag.ACK, 0)
+            header = Template(line).header(0, number, _RST | _ACK, 0)
         port.send(header)
 
     def settle(self) -> None:
@@ -229,7 +229,7 @@ class Tcp:
             if flow.delayed_ack <= now:
                 flow.delayed_ack = math.inf
                 if flow.unacknowledged:
-                    flow.send_segment(Flag.ACK)
+                    flow.send_segment(_ACK)
             if flow.sender.timer <= now:
                 self._resend(flow, now)
             if flow.idle <= now:
@@ -241,7 +241,7 @@ class Tcp:
         sender = flow.sender
         if sender.retries >= self.ledger.limits.retransmissions:
             if flow.state is not State.SYN_SENT:
-                flow.send_segment(Flag.RST | Flag.ACK)
+                flow.send_segment(_RST | _ACK)
             flow.end(event.Reason.TIMED_OUT)
         elif flow.state in (State.SYN_SENT, State.SYN_RECEIVED):
             sender.retries += 1
@@ -256,7 +256,7 @@ class Tcp:
             sender.retries += 1
             sender.rto.back_off()
             sender.timer = now + sender.rto.seconds
-            flow.send_segment(Flag.ACK, (sender.next - 1) & 0xFFFFFFFF)
+            flow.send_segment(_ACK, (sender.next - 1) & 0xFFFFFFFF)
         else:
             sender.timer = math.inf
 
@@ -270,7 +270,7 @@ class Tcp:
         elif flow.state is State.FIN_WAIT_2 and flow.heard + limits.half_closed_s > now:
             flow.idle = flow.heard + limits.half_closed_s
         elif flow.state is State.FIN_WAIT_2 or flow.heard + limits.idle_s <= now:
-            flow.send_segment(Flag.RST | Flag.ACK)
+            flow.send_segment(_RST | _ACK)
             flow.end(event.Reason.IDLE)
         else:
             self._keep_alive(flow, now)
@@ -284,9 +284,9 @@ class Tcp:
         elif flow.probes < limits.keepalive_probes:
             flow.probes += 1
             flow.idle = now + limits.keepalive_interval_s
-            flow.send_segment(Flag.ACK, (flow.sender.next - 1) & 0xFFFFFFFF)
+            flow.send_segment(_ACK, (flow.sender.next - 1) & 0xFFFFFFFF)
         else:
-            flow.send_segment(Flag.RST | Flag.ACK)
+            flow.send_segment(_RST | _ACK)
             flow.end(event.Reason.TIMED_OUT)
 
 
