@@ -170,6 +170,17 @@ def test_a_reader_that_leaves_is_no_news():
     assert done.returncode == 1
 
 
+@pytest.mark.parametrize(("closed", "words"), [(">&-", "schema"), ("<&- >&- 2>&-", "nope")])
+def test_closed_standard_streams_are_no_fault(closed, words):
+    code = f"import sys; from sampan.cli.main import main; sys.exit(main(['{words}']))"
+    done = subprocess.run(
+        ["sh", "-c", f'exec "$0" -c "$1" {closed}', sys.executable, code],
+        stderr=subprocess.PIPE,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (0 if words == "schema" else 2, b"")
+
+
 def test_being_terminated_leaves_nothing_half_written(tmp_path):
     code = (
         "import os, signal, click\nfrom pathlib import Path\nfrom sampan.base import fs\n"

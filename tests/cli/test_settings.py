@@ -33,7 +33,8 @@ def test_source_date_epoch():
     assert settings.source_date_epoch({}) is None
     assert settings.source_date_epoch({"SOURCE_DATE_EPOCH": ""}) is None
     assert settings.source_date_epoch({"SOURCE_DATE_EPOCH": "0"}) == 0
-    for text in ("soon", "-1", "1.5", "²"):
+    assert settings.source_date_epoch({"SOURCE_DATE_EPOCH": "4294967295"}) == 0xFFFFFFFF
+    for text in ("soon", "-1", "1.5", "²", "4294967296", "9" * 5000):
         with pytest.raises(UsageError, match="is not a time"):
             settings.source_date_epoch({"SOURCE_DATE_EPOCH": text})
 

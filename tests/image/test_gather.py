@@ -40,6 +40,16 @@ def test_the_kernel_and_its_modules(gather):
 
 
 @pytest.mark.usefixtures("kernel")
+def test_a_damaged_list_of_modules_is_made_again(gather, tmp_path):
+    text = "kernel: {image: 'k:1'}"
+    modules = gather(text).kernel.modules
+    for path in (tmp_path / "steps").iterdir():
+        if b"lib/x.ko" in path.read_bytes():
+            path.write_bytes(path.read_bytes().replace(b"lib/x.ko", b"\xc1" * 8))
+    assert gather(text).kernel.modules.tree == modules.tree
+
+
+@pytest.mark.usefixtures("kernel")
 @pytest.mark.parametrize("tar", ["none", "''"])
 def test_other_names_and_no_modules(gather, tar):
     files = gather(f"kernel: {{image: 'k:1', binary: alt, tar: {tar}, ucode: no.cpio}}").kernel

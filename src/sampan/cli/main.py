@@ -7,6 +7,7 @@ everything below raises. With `--json` the same facts are objects on stderr.
 from __future__ import annotations
 
 import importlib
+import os
 import signal
 import sys
 import threading
@@ -159,6 +160,7 @@ def sampan(
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command line (default: that of this process) and return its exit status."""
     words = list(sys.argv[1:] if arguments is None else arguments)
+    _fill_standard_streams()
     try:
         with _terminable():
             words = argv_.rewrite(sampan, words)
@@ -169,6 +171,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
         return failure.report(error, json="--json" in words or "-json" in words)
     return status if isinstance(status, int) else 0
+
+
+def _fill_standard_streams() -> None:
+    """Give those that were closed to the null device.
+
+    Otherwise the next file opened, an output perhaps, would be stdout for every child.
+    """
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, Path(os.devnull).open(mode, encoding="utf-8"))
 
 
 @contextmanager

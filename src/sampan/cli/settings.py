@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, NamedTuple
 if TYPE_CHECKING:
     from sampan.base.progress import Progress
 
+_LAST_TIME_S = 0xFFFFFFFF  # what a cpio archive can hold: 2106
+
 
 class Settings(NamedTuple):
     """The global flags. `debian_mirror` empty is the host's own. `verbosity`: 0 errors, 1 warnings, 2 what is done, 3 everything."""
@@ -58,16 +60,18 @@ def source_date_epoch(environment: Mapping[str, str] = os.environ) -> int | None
     """The time `SOURCE_DATE_EPOCH` gives to outputs, in seconds since 1970; None without it.
 
     Raises:
-        UsageError: the variable is not a number.
+        UsageError: the variable is not a number, or more than a cpio archive can hold.
     """
     text = environment.get("SOURCE_DATE_EPOCH")
     if not text:
         return None
-    if not (text.isascii() and text.isdigit()):
+    digits = text.isascii() and text.isdigit() and len(text) <= len(str(_LAST_TIME_S))
+    if not digits or int(text) > _LAST_TIME_S:
         from sampan.errors import UsageError
 
         raise UsageError(
-            f"SOURCE_DATE_EPOCH={text!r} is not a time", hint="it counts seconds since 1970-01-01"
+            f"SOURCE_DATE_EPOCH={text!r} is not a time",
+            hint=f"it counts seconds since 1970-01-01, at most {_LAST_TIME_S}",
         )
     return int(text)
 

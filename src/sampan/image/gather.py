@@ -103,12 +103,19 @@ class Gatherer:
     def _modules(self, image: Image, archive: Node) -> Ingredient:
         identity = f"tar {archive.digest.hex()}"
         self._larder.add_archive(identity, image, archive)
-        with self._store.open(self._index_path(archive)) as found:
-            index = None if found is None else layer.load(found.read())
+        index = self._index(archive)
+        if index is None:  # damaged on disk, or removed meanwhile: it is made again
+            self._index_path(archive).unlink(missing_ok=True)
+            self._extract(image, [archive], archive)
+            index = self._index(archive)
         if index is None:
             raise SampanError(f"the list of the kernel's modules in {self._store.folder} is lost")
         name = f"{archive.entry.name} of {image.reference.familiar}"
         return Ingredient(name, identity, flatten([index]))
+
+    def _index(self, archive: Node) -> layer.LayerIndex | None:
+        with self._store.open(self._index_path(archive)) as found:
+            return None if found is None else layer.load(found.read())
 
     def _extract(self, image: Image, nodes: Iterable[Node], archive: Node | None) -> None:
         """Have the files in the store, and the index of `archive`, with one pass over the image."""
