@@ -235,3 +235,20 @@ def test_sent_and_received_are_counted(play, opened):
     assert not player.flow.is_finished
     player.play("< FA 4 ack 6\n! FlowFinished\n> A 6 ack 5")
     assert player.flow.is_finished
+
+
+def test_buffers_of_an_aborted_flow_feed_those_that_wait(make_player, opened):
+    player = make_player(limits=Limits(buffers_total=1), head=10).play(opened)
+    machine, first = player.machine, player.flow
+    machine.send(bytes(20000), first)
+    machine.stack.frames_to_send()
+    machine.guest = machine.guest._replace(port=40001)
+    player.play(opened)
+    assert player.flow.room() == 0
+    machine.stack.timer_fired(machine.now)
+    assert machine.stack.next_timer() > machine.now
+    first.abort(machine.now)
+    assert machine.stack.next_timer() == machine.now  # there is something to be told
+    [told] = machine.stack.events()
+    assert told.flow is player.flow
+    assert player.flow.room() == 64240

@@ -145,6 +145,7 @@ class Stack:
 
     def events(self) -> list[event.Event]:
         """What happened since the last call, in order."""
+        self._ledger.feed()
         events = list(self._events)
         self._events.clear()
         return events
@@ -166,6 +167,8 @@ class Stack:
 
     def next_timer(self) -> float:
         """When `timer_fired` must be called, at the latest; infinite if nothing waits."""
+        if self._ledger.starved and not self._ledger.pool.is_empty:
+            return self._ledger.now
         wanted = self._ask_at if self._wanted else math.inf
         return min(
             self._ledger.next_timer(), self._udp.next_timer(), self._advertiser.next_timer(),
@@ -175,6 +178,7 @@ class Stack:
     def timer_fired(self, now: float) -> None:
         """Time has passed. `events()` and `frames_to_send()` may have something after it."""
         self._ledger.now = now
+        self._ledger.feed()
         self._tcp.timer_fired(now)
         self._udp.timer_fired(now)
         self._inbound.reassembler.timer_fired(now)

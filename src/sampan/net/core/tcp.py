@@ -220,8 +220,6 @@ class Tcp:
             self.ledger.acks = []
             for flow in acks:
                 flow.settle_ack()
-        if self.ledger.starved:
-            self.ledger.feed()
 
     def timer_fired(self, now: float) -> None:
         """See to the flows whose time has come."""
