@@ -180,7 +180,8 @@ def _fill_standard_streams() -> None:
     """
     for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
         if getattr(sys, name) is None:
-            setattr(sys, name, Path(os.devnull).open(mode, encoding="utf-8"))
+            null = Path(os.devnull).open(mode, encoding="utf-8")  # noqa: SIM115  stays open
+            setattr(sys, name, null)
 
 
 @contextmanager
