@@ -2,6 +2,7 @@ import os
 import signal
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -70,6 +71,51 @@ def test_statuses_in_words(status, text):
 def test_a_slow_child_is_killed():
     with pytest.raises(TimeoutError, match=r"sleep did not end within 0\.05 s"):
         proc.run(["sleep", "60"], timeout_s=0.05)
+
+
+FAMILY = "sleep 600 & echo $! > {file}; wait"  # a program that starts another one
+
+
+def gone(file):
+    """Whether the process whose number is in `file` runs no more."""
+    try:
+        state = Path(f"/proc/{file.read_text().strip()}/stat").read_text()
+    except FileNotFoundError:
+        return True
+    return state.rpartition(")")[2].split()[0] == "Z"
+
+
+def test_a_watched_child_runs_to_its_end():
+    seen = []
+    done = proc.run(["sh", "-c", "cat; read x < $0", "/dev/null"], stdin=b"in", check=False,
+                    watch=lambda: seen.append(1))  # fmt: skip
+    assert done.stdout == b"in"
+    slow = proc.run(["sh", "-c", "sleep 0.3; cat"], stdin=b"in", watch=lambda: seen.append(1))
+    assert slow.stdout == b"in"
+    assert seen
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, ValueError])
+def test_what_the_watch_raises_ends_the_whole_family(tmp_path, error):
+    file = tmp_path / "child"
+
+    def watch():
+        if file.exists() and file.read_text().endswith("\n"):
+            raise error
+
+    with pytest.raises(error):
+        proc.run(["sh", "-c", FAMILY.format(file=file)], watch=watch)
+    wait_until(lambda: gone(file))
+
+
+def test_a_slow_watched_child_is_killed():
+    with pytest.raises(TimeoutError, match=r"sleep did not end within 0\.05 s"):
+        proc.run(["sleep", "60"], timeout_s=0.05, watch=lambda: None)
+
+
+def wait_until(answer):
+    while not answer():  # pytest-timeout bounds it
+        os.sched_yield()
 
 
 def test_missing_program_names_its_package(monkeypatch, tmp_path):

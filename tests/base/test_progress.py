@@ -49,3 +49,21 @@ def test_a_prefix_tells_whose_work_it_is():
         prefixed.note("slow")
     said = [("start", "nginx: unpack", 3), ("note", "nginx: slow"), ("finish", False)]
     assert recorder.said == said
+
+
+def test_work_that_reports_can_be_stopped():
+    recorder = Recorder()
+    stoppable = progress.Stoppable(recorder)
+    with progress.task(stoppable, "pull", 10) as task:
+        task.advance(4)
+    stoppable.note("so far")
+    task = stoppable.start("pull", 10)
+    stoppable.stop()
+    with pytest.raises(progress.StoppedError):
+        task.advance(1)
+    with pytest.raises(progress.StoppedError):
+        stoppable.start("more", None)
+    with pytest.raises(progress.StoppedError):
+        stoppable.note("more")
+    first = [("start", "pull", 10), ("advance", 4), ("finish", False), ("note", "so far")]
+    assert recorder.said == [*first, ("start", "pull", 10)]

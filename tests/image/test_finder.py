@@ -1,3 +1,5 @@
+import threading
+
 import pytest
 
 from sampan.errors import SampanError
@@ -15,7 +17,7 @@ class Registry:
     def __init__(self, add_image, *names):
         self.add_image, self.names, self.asked = add_image, names, []
 
-    def fetch(self, reference):
+    def fetch(self, reference, progress):
         self.asked.append(reference.familiar)
         if reference.familiar not in self.names:
             raise SampanError(f"no {reference.familiar} anywhere")
@@ -65,6 +67,20 @@ def test_errors_name_the_place_in_the_document(cache, add_image):
     with pytest.raises(SampanError) as caught:
         find(Finder(cache, AMD64), "a:1")
     assert str(caught.value) == "init[0]: a:1 is not in the cache"
+
+
+def test_the_first_failure_ends_the_others(cache):
+    began = threading.Barrier(2, timeout=20)
+
+    def fetch(reference, progress):
+        began.wait()
+        if reference.familiar == "bad:1":
+            raise SampanError("no such image")
+        while True:  # ended by the report
+            progress.start("fetch", None)
+
+    with pytest.raises(SampanError, match=r"init\[1\]: no such image"):
+        find(Finder(cache, AMD64, fetch=fetch), "a:1", "bad:1")
 
 
 def test_a_name_that_is_none(cache):

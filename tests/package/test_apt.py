@@ -1,10 +1,14 @@
 import hashlib
 import os
+from pathlib import Path
 
 import pytest
 
 from sampan.errors import ToolMissingError
+from sampan.package import apt, space
 from sampan.package.apt import AptError, AptRoot, Package
+from sampan.package.space import NoSpaceError
+from sampan.package.watchdog import StuckError, Watchdog
 
 DEB = b"a package"
 SUM = hashlib.sha256(DEB).hexdigest()
@@ -19,6 +23,11 @@ APT = """#!/bin/sh
 echo "$@" >> {here}/log
 case " $* " in
 *" update "*)
+    [ -e {here}/hang ] && {{
+        cd "$(dirname "$APT_CONFIG")"; echo half > state/lists/partial/half
+        sleep 600 & echo $! > {here}/child; wait
+    }}
+    [ -e {here}/full ] && {{ echo "E: Write error (28: No space left on device)" >&2; exit 100; }}
     [ -e {here}/unreachable ] && {{ echo "E: Could not resolve 'm.test'" >&2; exit 100; }}
     exit 0 ;;
 *" install "*)
@@ -205,6 +214,79 @@ def test_without_apt(root, monkeypatch):
     monkeypatch.setattr("sampan.base.proc.has_tool", lambda name: False)
     with pytest.raises(ToolMissingError, match="apt-get is not installed"):
         root.refresh(clock=Clock())
+
+
+def free(monkeypatch, size):
+    monkeypatch.setattr(space, "free", lambda folder: size)
+
+
+def test_room_for_the_lists_is_asked_for_first(fake, root, monkeypatch):
+    free(monkeypatch, 5 << 20)
+    with pytest.raises(NoSpaceError) as caught:
+        root.refresh(clock=Clock())
+    assert str(caught.value) == (
+        f"no space left for {root.root}: package lists of trixie need 160 MiB, 5.00 MiB are free"
+    )
+    assert "--cache FOLDER" in (caught.value.hint or "")
+    assert not (fake / "log").exists()
+
+
+def test_old_lists_serve_when_there_is_no_room_for_new_ones(fake, root, monkeypatch):
+    clock, notes = Clock(), Notes()
+    root.refresh(clock=clock)
+    free(monkeypatch, 5 << 20)
+    clock.now_s += 48 * 3600
+    root.refresh(clock=clock, progress=notes)
+    assert "5.00 MiB are free; the lists of 48 h ago are used" in notes[0]
+
+
+def test_room_for_the_packages_is_asked_for_first(fake, root, monkeypatch):
+    root.refresh(clock=Clock())
+    free(monkeypatch, len(DEB) - 1)
+    with pytest.raises(NoSpaceError, match="1 Debian packages need 9 B, 8 B are free"):
+        root.fetch([Package("nginx", "1:1.2+b-1", "amd64")])
+    assert sorted(path.name for path in root.archives.iterdir()) == ["lock"]
+
+
+def test_a_full_disk_that_apt_reports(fake, root):
+    (fake / "full").touch()
+    with pytest.raises(NoSpaceError, match=f"no space left for {root.root}: the disk is full"):
+        root.refresh(clock=Clock())
+
+
+def test_an_apt_that_hangs_is_killed_with_all_it_started(fake, root, monkeypatch):
+    (fake / "hang").touch()
+    monkeypatch.setattr(apt, "Watchdog", hurried(fake))
+    with pytest.raises(StuckError, match="apt wrote nothing for"):
+        root.refresh(clock=Clock())
+    assert not list((root.root / "state/lists/partial").iterdir())
+    assert not (root.root / "refreshed").exists()
+    child = int((fake / "child").read_text())
+    while is_running(child):  # pytest-timeout bounds it
+        os.sched_yield()
+
+
+def hurried(fake):
+    """A watchdog without patience, once the fake has begun to hang."""
+
+    def watch(folders, task):
+        dog = Watchdog(folders, task, patience_s=0)
+
+        def look():
+            if (fake / "child").exists() and (fake / "child").read_text().endswith("\n"):
+                dog()
+
+        return look
+
+    return watch
+
+
+def is_running(pid):
+    try:
+        state = Path(f"/proc/{pid}/stat").read_text()
+    except FileNotFoundError:
+        return False
+    return state.rpartition(")")[2].split()[0] != "Z"
 
 
 def test_another_mirror_is_another_root(tmp_path, root):

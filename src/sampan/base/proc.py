@@ -12,10 +12,12 @@ import shlex
 import shutil
 import signal
 import subprocess
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
+from typing import IO, TypeAlias
 
 from sampan.base import log
 from sampan.errors import SampanError, ToolMissingError
@@ -23,7 +25,10 @@ from sampan.errors import SampanError, ToolMissingError
 _log = log.get(__name__)
 
 Child = subprocess.Popen[bytes]  # what `start` gives; named here so that others need no subprocess
+Watch: TypeAlias = Callable[[], object]
+"""Looks after a program that runs; ends it by raising."""
 _TAIL_LINES = 15
+_WATCH_S = 0.1
 
 # program → the Debian package that has it, and the Homebrew one
 _PACKAGES = {
@@ -108,8 +113,13 @@ def run(
     env: Mapping[str, str] | None = None,
     timeout_s: float | None = None,
     check: bool = True,
+    watch: Watch | None = None,
 ) -> Completed:
     """Run a program to its end and return what it printed. `env` is added to ours.
+
+    `watch` is called several times a second while the program runs; what it raises ends the
+    program. A watched program and all it starts are a process group of their own, which is
+    killed whole when this function does not end well (Ctrl-C included).
 
     Raises:
         ToolMissingError: the program is not installed.
@@ -118,25 +128,52 @@ def run(
     """
     command = _resolve(argv)
     _log.debug("run %s", shlex.join(command))
-    feed = stdin if isinstance(stdin, bytes) else None
-    source = subprocess.DEVNULL if stdin is None else None if isinstance(stdin, bytes) else stdin
-    try:
-        done = subprocess.run(
-            command,
-            input=feed,
-            stdin=source,
-            capture_output=True,
-            cwd=cwd,
-            env=_environment(env),
-            timeout=timeout_s,
-            check=False,
-        )
-    except subprocess.TimeoutExpired as error:
-        raise TimeoutError(f"{command[0]} did not end within {timeout_s} s") from error
-    completed = Completed(command, done.returncode, done.stdout, done.stderr)
+    feed, source = (stdin, subprocess.PIPE) if isinstance(stdin, bytes) else (None, stdin)
+    with subprocess.Popen(
+        command,
+        stdin=subprocess.DEVNULL if source is None else source,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        cwd=cwd,
+        env=_environment(env),
+        process_group=None if watch is None else 0,
+    ) as child:
+        try:
+            stdout, stderr = _communicate(child, feed, timeout_s, watch)
+        except subprocess.TimeoutExpired as error:
+            _kill(child, group=watch is not None)
+            raise TimeoutError(f"{command[0]} did not end within {timeout_s} s") from error
+        except BaseException:
+            _kill(child, group=watch is not None)
+            raise
+    completed = Completed(command, child.returncode, stdout, stderr)
     if check and completed.status != 0:
         raise ChildError(completed)
     return completed
+
+
+def _communicate(
+    child: Child, feed: bytes | None, timeout_s: float | None, watch: Watch | None
+) -> tuple[bytes, bytes]:
+    if watch is None:
+        return child.communicate(feed, timeout_s)
+    begin_s = time.monotonic()
+    while True:
+        try:
+            return child.communicate(feed, _WATCH_S)
+        except subprocess.TimeoutExpired:
+            if timeout_s is not None and time.monotonic() - begin_s >= timeout_s:
+                raise
+        feed = None  # communicate keeps what it has not written yet
+        watch()
+
+
+def _kill(child: Child, *, group: bool) -> None:
+    if not group:
+        child.kill()
+        return
+    with suppress(ProcessLookupError):
+        os.killpg(child.pid, signal.SIGKILL)
 
 
 def start(

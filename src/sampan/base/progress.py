@@ -6,9 +6,12 @@ machine one (JSON lines); library users may pass their own, or none.
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Protocol
+
+from sampan.errors import SampanError
 
 
 class Task(Protocol):
@@ -71,6 +74,56 @@ class Prefixed:
     def note(self, message: str) -> None:
         """See `Progress.note`."""
         self._inner.note(self._prefix + message)
+
+
+class StoppedError(SampanError):
+    """The work was given up, because something that it was for failed or was interrupted."""
+
+
+class Stoppable:
+    """Reports to `inner` until `stop` is called; work that reports after that is ended.
+
+    Threads cannot be interrupted, but those that report can be told when they do.
+    """
+
+    def __init__(self, inner: Progress) -> None:
+        self._inner = inner
+        self._stopped = threading.Event()
+
+    def stop(self) -> None:
+        """From now on `start`, `advance` and `note` raise StoppedError; for any thread to call."""
+        self._stopped.set()
+
+    def start(self, label: str, total: int | None) -> Task:
+        """See `Progress.start`."""
+        self.check()
+        return _StoppableTask(self, self._inner.start(label, total))
+
+    def finish(self, task: Task, *, failed: bool) -> None:
+        """See `Progress.finish`."""
+        assert isinstance(task, _StoppableTask)
+        self._inner.finish(task.inner, failed=failed)
+
+    def note(self, message: str) -> None:
+        """See `Progress.note`."""
+        self.check()
+        self._inner.note(message)
+
+    def check(self) -> None:
+        """Raises StoppedError: `stop` has been called."""
+        if self._stopped.is_set():
+            raise StoppedError("stopped")
+
+
+class _StoppableTask:
+    def __init__(self, owner: Stoppable, inner: Task) -> None:
+        self._owner = owner
+        self.inner = inner
+
+    def advance(self, amount: int) -> None:
+        """See `Task.advance`."""
+        self._owner.check()
+        self.inner.advance(amount)
 
 
 @contextmanager

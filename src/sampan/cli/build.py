@@ -150,7 +150,7 @@ def command(
         platform=platform,
         formats=_names(formats) or (("tar",) if output else ()),
         output=_output(folder, name, output, files),
-        options=_options(settings, cache, platform, progress, flags),
+        options=_options(settings, cache, platform, flags),
         progress=progress,
     )
     for path in result.outputs:
@@ -176,9 +176,7 @@ def _output(folder: Path, name: str | None, file: str | None, files: Sequence[st
     )
 
 
-def _options(
-    settings: Settings, cache: Cache, platform: Platform, progress: Progress, flags: _Flags
-) -> Options:
+def _options(settings: Settings, cache: Cache, platform: Platform, flags: _Flags) -> Options:
     from sampan.cli.remote import remote
     from sampan.formats.codec import Compression
     from sampan.image.build import Options
@@ -187,7 +185,7 @@ def _options(
     epoch_s = source_date_epoch()
     reach = remote(settings)
 
-    def fetch(reference: Reference) -> None:
+    def fetch(reference: Reference, progress: Progress) -> None:
         from sampan.oci import transfer
 
         transfer.pull(

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, TypeAlias
 
-from sampan.base.progress import SILENT, Progress
+from sampan.base.progress import SILENT, Progress, Stoppable
 from sampan.errors import SampanError
 from sampan.oci.layout import Cache, Image
 from sampan.oci.model import Platform
@@ -16,8 +16,8 @@ from sampan.package import catalog
 if TYPE_CHECKING:
     from sampan.package.build import Options
 
-Fetch: TypeAlias = Callable[[Reference], object]
-"""Brings an image into the cache, or raises SampanError."""
+Fetch: TypeAlias = Callable[[Reference, Progress], object]
+"""Brings an image into the cache and reports, or raises SampanError."""
 Packages: TypeAlias = "Callable[[], Options]"
 """Says how packages are built; asked only when there is one, for it is slow to import."""
 
@@ -47,7 +47,7 @@ class Finder:
         self._fetch = fetch
         self._pull = pull
         self._packages = packages
-        self._progress = progress
+        self._progress = Stoppable(progress)
 
     def find(self, wanted: Iterable[tuple[str, str]]) -> dict[str, Image]:
         """The images of `wanted`, pairs of a place in the document and a name; by name.
@@ -61,11 +61,14 @@ class Finder:
         slow = [name for name, place in places.items() if self._takes_long(name, place)]
         if len(slow) < 2:
             return {name: self._one(name, place) for name, place in places.items()}
-        from concurrent.futures import ThreadPoolExecutor  # slow to import, and seldom needed
+        from sampan.base.crew import in_parallel  # slow to import, and seldom needed
 
-        with ThreadPoolExecutor(_PULLS, thread_name_prefix="sampan-pull") as pool:
-            jobs = {name: pool.submit(self._one, name, places[name]) for name in slow}
-            found = {name: job.result() for name, job in jobs.items()}
+        found: dict[str, Image] = {}
+
+        def work(name: str) -> None:
+            found[name] = self._one(name, places[name])
+
+        in_parallel(work, slow, count=_PULLS, stop=self._progress.stop)
         return {name: found.get(name) or self._one(name, place) for name, place in places.items()}
 
     def _takes_long(self, name: str, place: str) -> bool:
@@ -90,7 +93,7 @@ class Finder:
             if built is not None:
                 return self._cache.image(built, self._platform)
         if self._fetch is not None and (self._pull or not self._has(reference)):
-            self._fetch(reference)
+            self._fetch(reference, self._progress)
         return self._cache.image(reference, self._platform)
 
     def _has(self, reference: Reference) -> bool:

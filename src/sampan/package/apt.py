@@ -20,9 +20,14 @@ from sampan.base import fs, log, proc
 from sampan.base.clock import Clock, SystemClock
 from sampan.base.progress import SILENT, Progress, task
 from sampan.errors import SampanError, ToolMissingError
+from sampan.package import space
+from sampan.package.space import NoSpaceError
+from sampan.package.watchdog import StuckError, Watchdog
 
 _log = log.get(__name__)
 LISTS_MAX_AGE_S = 24 * 3600.0
+LISTS_ROOM = 160 << 20
+"""Bytes that the lists of a suite take with apt's own index of them (trixie: 141 MiB)."""
 _HOST_SETTING = re.compile(r"Acquire::(?:https?|ftp|tor|Retries|ForceIPv[46])\b.*", re.IGNORECASE)
 _URI_LINE = re.compile(r"'(?P<uri>[^']*)' (?P<file>\S+) (?P<size>\d+) ?(?P<sum>\S*)")
 _MISSING = re.compile(
@@ -86,6 +91,7 @@ class AptRoot:
 
         Raises:
             AptError: there are no lists and none can be fetched.
+            NoSpaceError, StuckError: as before, because the disk is full, or nothing comes.
             ToolMissingError: the host has no apt.
         """
         _require_apt()
@@ -102,20 +108,35 @@ class AptRoot:
                     hint="build once with the network",
                 )
             try:
-                with task(progress, f"package lists of {self.suite} for {self.architecture}"):
-                    self._apt("apt-get", "-o", "APT::Update::Error-Mode=any", "update")
-            except proc.ChildError as error:
-                failure = AptError(
-                    f"the Debian archive is not usable: {_reasons(error)}",
-                    hint=f"its sources: {self.root / 'etc/sources/debian.sources'}",
-                )
+                self._update(progress)
+            except (AptError, NoSpaceError, StuckError) as error:
                 if age_s is None:
-                    raise failure from error
-                progress.note(f"{failure}; the lists of {age_s / 3600:.0f} h ago are used")
+                    raise
+                progress.note(f"{error}; the lists of {age_s / 3600:.0f} h ago are used")
                 return
             fs.write_atomically(stamp, repr(now_s).encode())
 
-    def solve(self, names: Sequence[str], *, depends: bool = True) -> tuple[Package, ...]:
+    def _update(self, progress: Progress) -> None:
+        """Fetch the lists; what came of them is removed when not all do."""
+        space.require(self.root, LISTS_ROOM, f"package lists of {self.suite}")
+        partial = self.root / "state/lists/partial"
+        try:
+            with task(progress, f"package lists of {self.suite} for {self.architecture}") as bar:
+                dog = Watchdog([self.root], bar)
+                self._apt("apt-get", "-o", "APT::Update::Error-Mode=any", "update", watch=dog)
+        except proc.ChildError as error:
+            self._check_space(error)
+            raise AptError(
+                f"the Debian archive is not usable: {_reasons(error)}",
+                hint=f"its sources: {self.root / 'etc/sources/debian.sources'}",
+            ) from error
+        finally:
+            for path in partial.iterdir():
+                path.unlink()
+
+    def solve(
+        self, names: Sequence[str], *, depends: bool = True, progress: Progress = SILENT
+    ) -> tuple[Package, ...]:
         """The packages that installing `names` into nothing takes, sorted by name.
 
         With `depends` off, only `names` themselves, in their newest version.
@@ -126,10 +147,12 @@ class AptRoot:
         if not names:
             return ()
         verb = "install" if depends else "download"
-        with fs.locked(self.root / "lock"):
+        with fs.locked(self.root / "lock"), task(progress, "choose Debian packages") as bar:
             try:
-                done = self._apt("apt-get", verb, "--print-uris", "-qq", *names)
+                dog = Watchdog([self.root], bar)
+                done = self._apt("apt-get", verb, "--print-uris", "-qq", *names, watch=dog)
             except proc.ChildError as error:
+                self._check_space(error)
                 raise self._explain(error, names) from error
         found = {_package_of(match["file"]) for match in _uri_lines(done.stdout)}
         return tuple(sorted(found, key=lambda package: (package.name, package.architecture)))
@@ -141,6 +164,7 @@ class AptRoot:
 
         Raises:
             AptError: a file cannot be fetched.
+            NoSpaceError: there is no room for them.
         """
         if not packages:
             return ()
@@ -163,20 +187,23 @@ class AptRoot:
 
     def _download(self, missing: Sequence[Download], progress: Progress) -> None:
         total = sum(item.size for item in missing)
+        space.require(self.archives, total, f"{len(missing)} Debian packages")
         with (
             task(progress, f"{len(missing)} Debian packages", total) as bar,
             tempfile.TemporaryDirectory(dir=self.archives, prefix=fs.TEMPORARY_PREFIX) as room,
         ):
             try:
                 pins = [_package_of(item.file).pinned for item in missing]
-                self._apt("apt-get", "download", "-qq", *pins, cwd=Path(room))
+                dog = Watchdog([Path(room)], bar)
+                self._apt("apt-get", "download", "-qq", *pins, cwd=Path(room), watch=dog)
             except proc.ChildError as error:
+                self._check_space(error)
                 raise AptError(f"packages cannot be fetched: {_reasons(error)}") from error
             for item in missing:
                 (Path(room) / item.file).replace(self.archives / item.file)
                 if not self._have(item):
                     raise AptError(f"{item.file} is not what the package list says")
-            bar.advance(total)
+            bar.advance(max(0, total - dog.reported))
 
     def _have(self, item: Download) -> bool:
         path = self.archives / item.file
@@ -194,9 +221,17 @@ class AptRoot:
         settings = _root_settings(self.root, self.architecture) + _host_settings()
         fs.write_atomically(self._config, "".join(settings).encode(), durable=False)
 
-    def _apt(self, *argv: str, cwd: Path | None = None) -> proc.Completed:
+    def _apt(
+        self, *argv: str, cwd: Path | None = None, watch: proc.Watch | None = None
+    ) -> proc.Completed:
         environment = {"APT_CONFIG": str(self._config), "LC_ALL": "C"}
-        return proc.run(argv, env=environment, cwd=cwd)
+        return proc.run(argv, env=environment, cwd=cwd, watch=watch)
+
+    def _check_space(self, error: proc.ChildError) -> None:
+        """Raises NoSpaceError: that was the reason why apt failed."""
+        said = error.done.stderr.decode(errors="replace")
+        if space.means_full(said) or space.is_full(self.root):
+            raise NoSpaceError(self.root, "the disk is full") from error
 
     def _explain(self, error: proc.ChildError, names: Sequence[str]) -> AptError:
         text = error.done.stderr.decode(errors="replace")

@@ -87,6 +87,7 @@ def compose(
 
     Raises:
         AptError: packages cannot be had.
+        NoSpaceError: there is no room for them.
         ComposeError: a file of the recipe is missing.
         StageError: two things want one place.
     """
@@ -138,7 +139,8 @@ def _fetch(
     )
     max_age_s = 0.0 if options.refresh else LISTS_MAX_AGE_S
     root.refresh(max_age_s=max_age_s, offline=options.offline, progress=progress)
-    return root.fetch(wanted(root.solve(names, depends=debian.depends), debian), progress=progress)
+    solved = root.solve(names, depends=debian.depends, progress=progress)
+    return root.fetch(wanted(solved, debian), progress=progress)
 
 
 def _merge_usr(stage: Stage, architecture: str) -> None:

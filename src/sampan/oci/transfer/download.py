@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from typing import TypeVar
 
 from sampan.base import progress as reporting
+from sampan.base.crew import in_parallel
 from sampan.base.progress import SILENT, Progress
 from sampan.oci import model
 from sampan.oci.digest import Digest, DigestMismatchError
@@ -24,7 +25,6 @@ from sampan.oci.registry.repository import Repository
 from sampan.oci.registry.session import Session
 from sampan.oci.registry.transport import Transport
 from sampan.oci.remote import DEFAULT_REMOTE, Remote
-from sampan.oci.transfer.crew import in_parallel
 from sampan.oci.transfer.fetch import fetch
 from sampan.oci.transfer.selection import PlatformMissingError, select
 

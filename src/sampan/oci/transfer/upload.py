@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from sampan.base import progress as reporting
+from sampan.base.crew import in_parallel
 from sampan.base.progress import SILENT, Progress
 from sampan.errors import SampanError, UsageError
 from sampan.oci import model
@@ -25,7 +26,6 @@ from sampan.oci.registry.session import Session
 from sampan.oci.registry.transport import Transport
 from sampan.oci.registry.upload import Upload
 from sampan.oci.remote import DEFAULT_REMOTE, Remote, registry_name
-from sampan.oci.transfer.crew import in_parallel
 
 
 def push(

@@ -2,7 +2,7 @@ import threading
 
 import pytest
 
-from sampan.oci.transfer.crew import in_parallel
+from sampan.base.crew import in_parallel
 
 
 def test_everything_is_done():

@@ -1,4 +1,4 @@
-"""Several transfers at a time; the first failure ends them all."""
+"""Several pieces of slow work at a time; the first failure ends them all."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def in_parallel(
     When one fails, or the user interrupts, `stop` is called, which has to make those that are
     under way fail soon; then the first failure is raised.
     """
-    with ThreadPoolExecutor(max_workers=max(1, count), thread_name_prefix="transfer") as pool:
+    with ThreadPoolExecutor(max_workers=max(1, count), thread_name_prefix="sampan-crew") as pool:
         futures = [pool.submit(work, item) for item in items]
         try:
             for future in as_completed(futures):
