@@ -1,6 +1,7 @@
 """A DNS conversation, written down: who asks, what the forwarder does, what servers answer."""
 
 import itertools
+import ssl
 from collections.abc import Callable
 
 import dnslib
@@ -80,3 +81,17 @@ def play() -> Play:
 @pytest.fixture
 def make_play() -> type[Play]:
     return Play
+
+
+@pytest.fixture(scope="session")
+def client_hello() -> Callable[[str], bytes]:
+    """What Python's own TLS sends first to a server of this name."""
+
+    def hello(name: str) -> bytes:
+        into, out = ssl.MemoryBIO(), ssl.MemoryBIO()
+        connection = ssl.create_default_context().wrap_bio(into, out, server_hostname=name)
+        with pytest.raises(ssl.SSLWantReadError):
+            connection.do_handshake()
+        return out.read()
+
+    return hello

@@ -2,7 +2,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sampan.net.services.httprequest import MAX_HEAD, Head, RequestRewriter
+from sampan.net.services.httpmessage import MAX_HEAD
+from sampan.net.services.httprequest import Head, RequestRewriter
 from sampan.net.wire.error import MalformedError
 
 GET = b"GET /a?b HTTP/1.1\r\nHost: Example.com\r\nX-Y: z\r\n\r\n"
