@@ -5,20 +5,44 @@ The input is a conversation: a byte that says who speaks and how much, then that
 
 from __future__ import annotations
 
+from sampan.net.services.httpgate import Decision, Gate, Reply
+from sampan.net.services.httphead import RequestHead
 from sampan.net.services.httpview import MAX_PENDING, Follower
+from sampan.net.wire.error import MalformedError
 
 MAX_TURNS = 2000
 
 
 def one(data: bytes) -> None:
-    """Show `data` to a follower, in one piece for each turn and byte by byte.
+    """Give `data` to a follower and a gate, in one piece for each turn and byte by byte.
 
     Raises:
-        AssertionError: the two saw different exchanges, or something is left behind.
+        AssertionError: the two saw different things, or something is left behind.
     """
     whole, bytewise = (_follow(data, size) for size in (1 << 16, 1))
     if whole != bytewise:
         raise AssertionError(f"what is seen depends on how the stream is cut: {whole}, {bytewise}")
+    if _pass(data, 1 << 16) != _pass(data, 1):
+        raise AssertionError("what passes depends on how the stream is cut")
+
+
+def _pass(data: bytes, size: int) -> tuple[bytes, bytes] | str:
+    gate = Gate(_decide)
+    host = machine = b""
+    for is_client, piece in _turns(data):
+        take = gate.sent if is_client else gate.received
+        for start in range(0, len(piece), size):
+            try:
+                output = take(memoryview(piece)[start : start + size])
+            except MalformedError as error:
+                return str(error)
+            host += output.to_host
+            machine += output.to_machine
+    return host, machine
+
+
+def _decide(head: RequestHead) -> Decision:
+    return Decision(reply=Reply(403, "No")) if len(head.target) % 2 else Decision()
 
 
 def _follow(data: bytes, size: int) -> list[object]:

@@ -77,8 +77,10 @@ def test_heads_are_bounded_however_cut(size):
     [b"x\r\n", b"-1\r\n", b"\r\n", b"2\r\nabc\r\n", b"1\r\na\n\r\n", b"0" * 20 + b"\r\n"],
 )
 def test_chunks_that_are_none(body):
+    reader = Reader()
     with pytest.raises(MalformedError):
-        read(b"C\r\n\r\n" + body)
+        read(b"C\r\n\r\n" + body + b"more", reader=reader)
+    assert (b"C\r\n\r\n" + body + b"more").endswith(reader.rest())
 
 
 @pytest.mark.parametrize("rest", [b"5" * MAX_HEAD, b"0\r\n" + b"a: b\r\n" * MAX_HEAD])

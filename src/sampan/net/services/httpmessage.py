@@ -25,6 +25,7 @@ from sampan.net.wire.error import MalformedError
 MAX_HEAD = 65_536
 _STEP = 4096  # how much is looked at for the end of a head at once
 _LINE_END = b"\r\n"
+_NOTHING = memoryview(b"")
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +73,7 @@ class Reader:
         self._max_head = max_head
         self._state = _State.HEAD
         self._held = bytearray()
-        self._view = memoryview(b"")
+        self._view = _NOTHING
         self._position = 0
         self._left = 0
         self._trailer = 0
@@ -104,6 +105,12 @@ class Reader:
         Raises:
             MalformedError: a head or line does not end, or a chunk has no size.
         """
+        piece = self._next()
+        if piece is None:  # all of it is read: do not hold the caller's buffer
+            self._view, self._position = _NOTHING, 0
+        return piece
+
+    def _next(self) -> Piece | None:
         match self._state:
             case _State.DONE:
                 self._state = _State.HEAD
@@ -143,6 +150,7 @@ class Reader:
         """One line of the marks around chunks."""
         if self._state is _State.CHUNK_END:
             if line != _LINE_END:
+                self._held += line  # `rest` gives it back
                 raise MalformedError("a chunk that is longer than it said")
             self._state = _State.CHUNK_LINE
         elif self._state is _State.TRAILER:
@@ -154,6 +162,7 @@ class Reader:
         else:
             found = CHUNK_LINE.fullmatch(line[:-2])
             if found is None:
+                self._held += line
                 raise MalformedError("a chunk without a size")
             self._left = int(found[1], 16)
             self._state = _State.CHUNK if self._left else _State.TRAILER
