@@ -154,7 +154,8 @@ def test_truncated_layer(sampan, registry, layer, tmp_path):
     said = sampan("-q", "build", "--format", "tar", "a.yml")
     assert said.status == 1
     assert said.err == (
-        f"sampan: layer {digest}: the gzip stream ends too early\n  hint: fetch it again\n"
+        f"sampan: layer {digest} of {registry.name}/hello:1: the gzip stream ends too early\n"
+        "  hint: fetch it again\n"
     )
     assert not (tmp_path / "a.tar").exists()
 

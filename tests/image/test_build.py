@@ -13,7 +13,9 @@ from sampan.image.build import Options
 from sampan.image.output import Output
 from sampan.machine import initrd
 from sampan.oci.compression import detect
+from sampan.oci.layout import BlobMissingError, CacheBusyError
 from sampan.oci.model import ContainerConfig, Platform
+from sampan.oci.reference import Reference
 
 YAML = """
 kernel: {image: "k:1", cmdline: "console=ttyS0"}
@@ -108,6 +110,53 @@ def test_compression_is_what_the_kernel_can_unpack(build, add_image, version, as
     build(YAML.replace("cmdline:", "tar: none, cmdline:"), compression=asked)
     start = (build.folder / "web-initrd.img").read_bytes()[:6]
     assert detect(start).value == found.value
+
+
+def rot(path, at=40):
+    data = bytearray(path.read_bytes())
+    data[at] ^= 1
+    path.write_bytes(data)
+
+
+def test_steps_that_rotted_are_made_again(build, tmp_path):
+    build()
+    first = {path.name: path.read_bytes() for path in build.folder.iterdir()}
+    steps = list((tmp_path / "cache" / "steps").iterdir())
+    assert len(steps) > 3
+    for step in steps:
+        rot(step, step.stat().st_size // 2)
+    build()
+    assert {path.name: path.read_bytes() for path in build.folder.iterdir()} == first
+
+
+def test_a_layer_that_rotted_is_had_anew(build, cache, add_image, tmp_path):
+    app = cache.image(Reference.parse("app:1"), AMD64)
+    rot(cache.blobs.path(app.layers[0].digest))
+    asked = []
+
+    def fetch(reference, progress):
+        asked.append(reference.familiar)
+        add_image("app:1", {"app": b"x", "big": b"x" * 100_000})
+
+    assert build(fetch=fetch) == OUTPUTS
+    assert asked == ["app:1"]
+
+
+def test_a_layer_that_rotted_and_cannot_be_had_is_named(build, cache):
+    app = cache.image(Reference.parse("app:1"), AMD64)
+    rot(cache.blobs.path(app.layers[0].digest))
+    with pytest.raises(BlobMissingError, match=app.layers[0].digest):
+        build()
+    assert list(build.folder.iterdir()) == []
+
+
+def test_nobody_cleans_the_cache_while_it_is_built_from(build, cache, add_image):
+    def fetch(reference, progress):
+        with pytest.raises(CacheBusyError):
+            cache.clean()
+        add_image("new:1", {"app": b"x"})
+
+    build(YAML.replace("app:1", "new:1"), fetch=fetch)
 
 
 def test_one_file_or_stream(build, tmp_path):

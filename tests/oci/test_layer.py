@@ -1,6 +1,7 @@
 import gzip
 import hashlib
 import io
+import zlib
 
 import msgspec
 import pytest
@@ -61,6 +62,13 @@ def test_an_index_round_trips_whatever_the_names_are(entries):
 )  # fmt: skip
 def test_an_unreadable_index_is_none(data):
     assert load(data) is None
+    assert load(zlib.crc32(data).to_bytes(4) + data) is None
+
+
+def test_an_index_that_rotted_is_none(layer, item):
+    data = dump(scan(io.BytesIO(layer([item("a", b"1")]))))
+    for position in range(len(data)):
+        assert load(data[:position] + bytes([data[position] ^ 1]) + data[position + 1 :]) is None
 
 
 def test_bad_layers_are_refused_by_name(layer, item):

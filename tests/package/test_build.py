@@ -52,6 +52,23 @@ def test_what_is_there_is_not_built_again(folder, cache, monkeypatch):
         build.build(folder, cache, ARM64)
 
 
+@pytest.mark.parametrize("part", ["index", "manifest", "layer", "statement"])
+def test_what_is_lost_is_built_again(folder, cache, part):
+    reference = build.build(folder, cache, AMD64)
+    image = cache.image(reference, AMD64)
+    [statement] = [d for d in image.index.manifests if d.digest != image.digest]
+    digest = {
+        "index": cache.find(reference).digest,
+        "manifest": image.digest,
+        "layer": image.layers[0].digest,
+        "statement": statement.digest,
+    }[part]
+    cache.blobs.remove(digest)
+    other = Cache(cache.root)
+    build.build(folder, other, AMD64)
+    assert other.blobs.is_sound(digest)
+
+
 def test_platforms_join_one_index(folder, cache):
     build.build(folder, cache, ARM64)
     reference = build.build(folder, cache, AMD64)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import sys
 from contextlib import nullcontext
 from pathlib import Path
@@ -188,13 +187,7 @@ def rm(settings: Settings, names: tuple[str, ...]) -> None:
 def clean(settings: Settings, unused: bool) -> None:
     """Remove all images, and what builds keep to be fast."""
     cache = _cache(settings)
-    freed = cache.clean(images=not unused)
-    for name in () if unused else _MADE:
-        folder = cache.root / name
-        freed += sum(path.lstat().st_size for path in folder.rglob("*") if path.is_file())
-        if folder.exists():
-            shutil.rmtree(folder)
-    _say_freed(settings, freed)
+    _say_freed(settings, cache.clean(images=not unused, folders=() if unused else _MADE))
 
 
 def _cache(settings: Settings) -> Cache:

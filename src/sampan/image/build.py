@@ -27,7 +27,7 @@ from sampan.image.pour import chunks_of
 from sampan.image.step import FIXED_MTIME_S, KernelFiles, Made, Plan
 from sampan.image.store import Store
 from sampan.oci import tar
-from sampan.oci.layout import Cache, Image
+from sampan.oci.layout import BlobMissingError, Cache, DamagedBlobError, Image
 from sampan.oci.model import Platform
 from sampan.spec.model import Spec
 
@@ -96,12 +96,33 @@ def build(
 ) -> BuildResult:
     """Build the system that `spec` describes and write it in `formats`.
 
+    What was damaged on disk is had anew, once. While it runs nobody can clean the cache.
+
     Raises:
         SampanError: with what is wrong; no output is left half-written.
     """
     options = options or Options()
     chosen = formats_of(spec, formats)
     _check(platform, chosen, output)
+    with cache.adding():
+        try:
+            return _build(spec, cache, platform, chosen, output, options, progress)
+        except (BlobMissingError, DamagedBlobError) as error:
+            if output.stream is not None:  # what went into it cannot be taken back
+                raise
+            progress.note(f"{error}; having it anew")
+            return _build(spec, cache, platform, chosen, output, options, progress)
+
+
+def _build(
+    spec: Spec,
+    cache: Cache,
+    platform: Platform,
+    formats: Sequence[catalog.Format],
+    output: Output,
+    options: Options,
+    progress: Progress,
+) -> BuildResult:
     finder = Finder(
         cache,
         platform,
@@ -119,7 +140,9 @@ def build(
             supplies = msgspec.structs.replace(supplies, sbom=found)
     plan = make_plan(spec, supplies, mtime_s=options.epoch_s, sbom_name=options.sbom_name or "")
     work = _Work(plan, Assembler(store, larder, progress), output, options)
-    return BuildResult(tuple(path for one in chosen for path in _WRITERS[one.name](work)))
+    written = tuple(path for one in formats for path in _WRITERS[one.name](work))
+    store.trim()
+    return BuildResult(written)
 
 
 def _check(platform: Platform, formats: Sequence[catalog.Format], output: Output) -> None:

@@ -97,7 +97,8 @@ class Finder:
         return self._cache.image(reference, self._platform)
 
     def _has(self, reference: Reference) -> bool:
-        if self._cache.find(reference) is None:
+        found = self._cache.find(reference)
+        if found is None or not self._cache.is_whole(found):
             return False
         try:
             self._cache.image(reference, self._platform)

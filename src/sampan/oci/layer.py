@@ -14,6 +14,7 @@ from typing import IO
 
 import msgspec
 
+from sampan.base.checksum import crc32
 from sampan.base.entry import Entry, Kind
 from sampan.errors import SampanError
 from sampan.oci import compression, tar
@@ -21,6 +22,7 @@ from sampan.oci.digest import Digest
 from sampan.oci.limit import DEFAULT_LIMITS, Limits
 from sampan.oci.readahead import ReadAhead
 
+_SUM = 4  # bytes of checksum in front of a stored index
 _FORMAT = 1  # raise it when what is stored changes: indexes of another format are made again
 
 
@@ -85,15 +87,19 @@ def dump(index: LayerIndex) -> bytes:
         if not all(map(_is_utf8, _texts(entry))):
             escaped.append(number)
             entries[number] = msgspec.structs.replace(found, entry=_map_texts(entry, _escape))
-    return msgspec.msgpack.encode(
+    data = msgspec.msgpack.encode(
         _Stored(_FORMAT, str(index.diff_id), index.size, tuple(escaped), entries)
     )
+    return crc32(data).to_bytes(_SUM) + data
 
 
 def load(data: bytes) -> LayerIndex | None:
     """The index that `dump` wrote, or None if `data` is of another format or damaged."""
+    content = memoryview(data)[_SUM:]
+    if crc32(content).to_bytes(_SUM) != data[:_SUM]:
+        return None
     try:
-        stored = msgspec.msgpack.decode(data, type=_Stored)
+        stored = msgspec.msgpack.decode(content, type=_Stored)
         if stored.format != _FORMAT:
             return None
         for number in stored.escaped:

@@ -124,14 +124,13 @@ def build(
                 hint=f"its build.yml has arches: {', '.join(package.recipe.arches)}",
             )
     lock = cache.root / "packages" / f"{package.reference.repository.replace('/', '-')}.lock"
-    with fs.locked(lock):
+    with cache.adding(), fs.locked(lock):
         for one in wanted:
             if options.force or not has_platform(cache, package.reference, one):
                 progress.note(f"build {package.reference.familiar} for {one}")
-                with cache.adding():
-                    named = Prefixed(progress, f"{package.reference.repository}: ")
-                    new = _build(package, cache, one, options, named)
-                    _add(cache, package.reference, new)
+                named = Prefixed(progress, f"{package.reference.repository}: ")
+                new = _build(package, cache, one, options, named)
+                _add(cache, package.reference, new)
                 if not isinstance(package.recipe.debian, Debian):
                     cache.remove(_single(package, one))  # its image has its place in the index
     return package.reference
@@ -150,13 +149,19 @@ def build_from_catalog(
 
 
 def has_platform(cache: Cache, reference: Reference, platform: Platform) -> bool:
-    """Whether the cache has the image `reference` for `platform`."""
-    return any(
-        item.platform is not None
-        and platform.accepts(item.platform)
-        and cache.has_blob(item.digest)
-        for item in _manifests(cache, reference)
-    )
+    """Whether the cache has the image `reference` for `platform`, with what is attached to it."""
+    found = _manifests(cache, reference)
+    wanted = {
+        str(item.digest)
+        for item in found
+        if item.platform is not None and platform.accepts(item.platform)
+    }
+    theirs = [
+        item
+        for item in found
+        if str(item.digest) in wanted or item.annotations.get(model.REFERENCE_DIGEST) in wanted
+    ]
+    return bool(wanted) and all(map(cache.is_whole, theirs))
 
 
 def manifest(reference: Reference, cache: Cache, platforms: Sequence[Platform]) -> Descriptor:
@@ -309,7 +314,7 @@ def _single(package: Package, platform: Platform) -> Reference:
 def _manifests(cache: Cache, reference: Reference) -> list[Descriptor]:
     """The manifests that a name of the cache leads to, those of an index one by one."""
     descriptor = cache.find(reference)
-    if descriptor is None:
+    if descriptor is None or not cache.blobs.is_sound(descriptor.digest):
         return []
     if descriptor.media_type not in model.INDEX_TYPES:
         return [descriptor]

@@ -5,7 +5,7 @@ import pytest
 
 from sampan.errors import SampanError
 from sampan.oci.digest import Digest, DigestMismatchError
-from sampan.oci.layout.blob import BlobMissingError, BlobStore
+from sampan.oci.layout.blob import BlobMissingError, BlobStore, DamagedBlobError
 from sampan.oci.model import OCI_LAYER, Descriptor
 
 
@@ -80,6 +80,40 @@ def test_reading_is_bounded(blobs):
     assert blobs.read(digest, 5) == b"12345"
     with pytest.raises(SampanError, match="more than the 4 bytes"):
         blobs.read(digest, 4)
+
+
+def rot(blobs, digest):
+    path = blobs.path(digest)
+    path.write_bytes(b"x" + path.read_bytes()[1:])
+
+
+def test_a_blob_that_rotted_is_noticed_and_removed(blobs):
+    digest = blobs.put(b"12345")
+    assert blobs.is_sound(digest)
+    again = BlobStore(blobs.path(digest).parent.parent)
+    rot(blobs, digest)
+    with pytest.raises(DamagedBlobError, match=f"blob {digest} of nginx was damaged") as caught:
+        again.check(digest, "nginx")
+    assert "sampan cache pull nginx" in (caught.value.hint or "")
+    assert not again.has(digest)
+    assert not again.is_sound(digest)
+    with pytest.raises(BlobMissingError):
+        again.check(digest)
+
+
+def test_a_document_that_rotted_is_not_read(blobs):
+    digest = blobs.put(b"12345")
+    rot(blobs, digest)
+    with pytest.raises(DamagedBlobError):
+        blobs.read(digest)
+    assert not blobs.has(digest)
+
+
+def test_a_large_blob_is_checked_once(blobs):
+    digest = blobs.put(b"12345")
+    blobs.check(digest)
+    rot(blobs, digest)
+    blobs.check(digest)
 
 
 def test_leftovers_and_strangers_are_no_blobs(blobs):

@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
+from sampan.errors import SampanError, UsageError
 from sampan.oci import model
 from sampan.oci.digest import Digest
 from sampan.oci.layout import BlobMissingError, Cache, CacheBusyError, ImageNotFoundError
@@ -127,8 +128,58 @@ def test_a_damaged_image_can_be_removed(cache, put_manifest):
     descriptor = put_manifest(cache, [])
     cache.tag(ONE, descriptor)
     cache.blobs.path(descriptor.digest).write_bytes(b"damaged")
-    assert cache.remove(ONE) == len(b"damaged")
+    cache.remove(ONE)
     assert cache.entries() == []
+    assert not cache.has_blob(descriptor.digest)
+
+
+def test_the_only_image_of_a_name_can_be_removed_without_its_tag(cache, put_manifest):
+    descriptor = put_manifest(cache, [])
+    cache.tag(Reference.parse("test/x:1"), descriptor)
+    cache.tag(Reference.parse("test/x:2"), descriptor)
+    with pytest.raises(UsageError, match="test/x is the name of 2 images") as caught:
+        cache.remove(Reference.parse("test/x"))
+    assert caught.value.hint == "say which: test/x:1, test/x:2"
+    with pytest.raises(ImageNotFoundError):
+        cache.remove(Reference.parse("test/x:3"))
+    cache.remove(Reference.parse("test/x:2"))
+    cache.remove(Reference.parse("test/x"))
+    assert cache.entries() == []
+    with pytest.raises(ImageNotFoundError):
+        cache.remove(Reference.parse("test/x"))
+
+
+def test_a_broken_list_of_images_can_be_cleaned(cache, put_manifest):
+    cache.tag(ONE, put_manifest(cache, []))
+    (cache.root / "index.json").write_bytes(b'{"manif')
+    with pytest.raises(SampanError, match=r"index\.json") as caught:
+        cache.find(ONE)
+    assert caught.value.hint == "to begin anew, without the images: sampan cache clean"
+    assert Cache(cache.root).clean() > 0
+    assert cache.entries() == []
+    assert list(cache.blobs) == []
+
+
+def test_clean_removes_folders_of_others_only_when_nobody_builds(cache):
+    (cache.root / "steps/deep").mkdir(parents=True)
+    (cache.root / "steps/deep/a").write_bytes(b"12345")
+    with cache.adding(), pytest.raises(CacheBusyError):
+        cache.clean(folders=["steps", "apt"])
+    assert (cache.root / "steps/deep/a").exists()
+    assert cache.clean(folders=["steps", "apt"]) == 5
+    assert not (cache.root / "steps").exists()
+
+
+def test_an_image_is_whole_when_all_its_blobs_are_there(cache, put_image, layer, item):
+    image = put_image([layer([item("a", b"1")])])
+    descriptor = cache.find(image.reference)
+    assert cache.is_whole(descriptor)
+    path = cache.blobs.path(image.layers[0].digest)
+    path.rename(path.with_name("away"))
+    assert not cache.is_whole(descriptor)
+    path.with_name("away").rename(path)
+    cache.blobs.path(image.digest).write_bytes(b"x")
+    assert not cache.is_whole(descriptor)
 
 
 def test_many_may_name_images_at_once(cache, put_manifest):

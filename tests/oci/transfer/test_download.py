@@ -5,6 +5,7 @@ import pytest
 
 from sampan.oci import model, transfer
 from sampan.oci.digest import Digest, DigestMismatchError
+from sampan.oci.layout.blob import BlobStore
 from sampan.oci.model import Descriptor, Index, Platform
 from sampan.oci.reference import Reference
 from sampan.oci.registry import (
@@ -103,6 +104,24 @@ def test_what_is_there_is_not_copied(pull, publish, registry):
         ("GET", "/v2/"),
         ("HEAD", "/v2/test/image/manifests/1"),
     ]
+
+
+@pytest.mark.parametrize("part", ["manifest", "config", "layer"])
+def test_what_rotted_on_disk_is_pulled_again(pull, publish, registry, cache, part):
+    _, root = publish(registry, LAYERS)
+    pull(registry)
+    image = cache.image(reference(registry), AMD64)
+    lost = {
+        "manifest": root.digest,
+        "config": image.manifest.config.digest,
+        "layer": image.layers[0].digest,
+    }[part]
+    path = cache.blobs.path(lost)
+    good = path.read_bytes()
+    path.write_bytes(b"x" + good[1:])
+    cache.blobs = BlobStore(cache.root / "blobs")  # as another process has it
+    pull(registry)
+    assert path.read_bytes() == good
 
 
 def test_without_a_tag_it_is_the_latest(pull, publish, registry, cache):

@@ -85,6 +85,7 @@ def _write_layout(cache: Cache, descriptor: Descriptor, name: Reference, writer:
     _add(writer, "index.json", model.encode(Index(manifests=(named,))))
     for digest in sorted(reach(cache.blobs, descriptor)):
         path = f"blobs/{digest.algorithm}/{digest.hex}"
+        cache.blobs.check(digest, name.familiar)
         with cache.open_blob(digest) as blob:
             writer.add(_file(path, cache.blobs.size(digest)), _chunks(blob))
 
@@ -104,13 +105,16 @@ def _write_saved(cache: Cache, image: Image, name: Reference, writer: Writer) ->
     for path, layer in zip(paths, image.layers, strict=True):
         if path not in written:  # two empty layers are one file
             written.add(path)
-            _add_layer(cache, layer.digest, path, writer)
+            _add_layer(cache, image, layer.digest, path, writer)
 
 
-def _add_layer(cache: Cache, digest: Digest, path: str, writer: Writer) -> None:
-    size = layer_index(cache, digest).size
+def _add_layer(cache: Cache, image: Image, digest: Digest, path: str, writer: Writer) -> None:
+    name = image.reference.familiar
+    size = layer_index(cache, digest, image=name).size
+    cache.blobs.check(digest, name)
     with cache.open_blob(digest) as blob:
-        writer.add(_file(path, size), compression.decompress(blob, what=f"layer {digest}"))
+        what = f"layer {digest} of {name}"
+        writer.add(_file(path, size), compression.decompress(blob, what=what))
 
 
 def _write_tree(cache: Cache, image: Image, writer: Writer) -> None:

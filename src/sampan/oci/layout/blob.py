@@ -1,7 +1,9 @@
 """Blobs on disk, each under its digest. A blob that can be seen is whole and checked.
 
 It is written to a temporary name, summed up on the way, and renamed; a process that is killed
-leaves a temporary file, which the next clean-up removes. Knows no images.
+leaves a temporary file, which the next clean-up removes. Disks lose bits: before a blob is used
+it is summed up again, once in each process, and a damaged one is removed, so that whoever wants
+the image brings it anew. Knows no images.
 """
 
 from __future__ import annotations
@@ -35,8 +37,18 @@ class BlobMissingError(SampanError):
 
     def __init__(self, digest: Digest) -> None:
         self.digest = digest
+        super().__init__(f"blob {digest} is not in the cache", hint=_anew("NAME"))
+
+
+class DamagedBlobError(SampanError):
+    """A blob in the cache was not what its digest says. It is not there any more."""
+
+    def __init__(self, digest: Digest, image: str = "") -> None:
+        self.digest = digest
+        of = f" of {image}" if image else ""
         super().__init__(
-            f"blob {digest} is not in the cache", hint="pull the image again: sampan cache pull"
+            f"blob {digest}{of} was damaged on disk and has been removed",
+            hint=_anew(image or "NAME"),
         )
 
 
@@ -45,6 +57,7 @@ class BlobStore:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
+        self._checked: set[Digest] = set()
 
     def path(self, digest: Digest) -> Path:
         """Where the blob lies, or would lie."""
@@ -70,13 +83,53 @@ class BlobStore:
 
         Raises:
             BlobMissingError: it is not there.
+            DamagedBlobError: it was damaged, and was removed.
             SampanError: it is larger.
         """
         with self.open(digest) as stream:
             data = stream.read(limit + 1)
-        if len(data) > limit:
-            raise SampanError(f"blob {digest} has more than the {limit} bytes it may have here")
+            if len(data) > limit:
+                raise SampanError(f"blob {digest} has more than the {limit} bytes it may have here")
+            hasher = digest.hasher()
+            hasher.update(data)
+            if not digest.matches(hasher):
+                self._drop(stream, digest)
+                raise DamagedBlobError(digest)
         return data
+
+    def check(self, digest: Digest, image: str = "") -> None:
+        """Have the blob as its digest says; `image` names whose it is in errors.
+
+        Raises:
+            BlobMissingError: it is not there.
+            DamagedBlobError: it was damaged, and was removed.
+        """
+        if digest in self._checked:
+            return
+        with self.open(digest) as stream:
+            hasher = digest.hasher()
+            for chunk in _chunks(stream):
+                hasher.update(chunk)
+            if not digest.matches(hasher):
+                self._drop(stream, digest)
+                raise DamagedBlobError(digest, image)
+        self._checked.add(digest)
+
+    def is_sound(self, digest: Digest) -> bool:
+        """Whether the blob is there and as its digest says. If it is damaged it is removed."""
+        try:
+            self.check(digest)
+        except (BlobMissingError, DamagedBlobError):
+            return False
+        return True
+
+    def _drop(self, stream: BinaryIO, digest: Digest) -> None:
+        """Remove the damaged blob that is open as `stream`."""
+        path = self.path(digest)
+        # another process may have replaced it; a cache that only others may write stays as it is
+        with suppress(FileNotFoundError, PermissionError):
+            if os.path.samestat(os.fstat(stream.fileno()), path.stat()):
+                path.unlink()
 
     def size(self, digest: Digest) -> int:
         """The blob's size in bytes, 0 if it is not there."""
@@ -164,6 +217,10 @@ class BlobStore:
             freed += path.stat().st_size
             path.unlink()
         return freed
+
+
+def _anew(name: str) -> str:
+    return f"have it anew: sampan cache pull {name}, or build it again if it was built here"
 
 
 def _chunks(source: Readable | bytes) -> Iterator[bytes]:

@@ -14,7 +14,8 @@ from __future__ import annotations
 
 import fcntl
 import os
-from collections.abc import Iterator
+import shutil
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import BinaryIO
@@ -24,7 +25,7 @@ import msgspec
 from sampan.base import fs
 from sampan.base.progress import SILENT, Progress
 from sampan.base.progress import task as progress_task
-from sampan.errors import SampanError
+from sampan.errors import SampanError, UsageError
 from sampan.oci import model
 from sampan.oci.digest import Digest
 from sampan.oci.layout import image as images
@@ -80,7 +81,12 @@ class Cache:
         return self.blobs.open(digest)
 
     def read_blob(self, digest: Digest, limit: int = DOCUMENT_LIMIT) -> bytes:
-        """The whole blob of at most `limit` bytes; raises BlobMissingError or SampanError."""
+        """The whole blob of at most `limit` bytes, checked.
+
+        Raises:
+            BlobMissingError, DamagedBlobError: it is not there, or not any more.
+            SampanError: it is larger.
+        """
         return self.blobs.read(digest, limit)
 
     def put_blob(
@@ -132,6 +138,16 @@ class Cache:
                 ]
                 self._write_index([*kept, named])
 
+    def is_whole(self, descriptor: Descriptor) -> bool:
+        """Whether all blobs of an image are there; of an index, those of what was pulled of it.
+
+        Documents are checked; layers are when they are used.
+        """
+        try:
+            return all(map(self.blobs.has, reach(self.blobs, descriptor)))
+        except SampanError:  # a damaged document
+            return False
+
     def find(self, reference: Reference) -> Descriptor | None:
         """The image of that name, or None.
 
@@ -182,13 +198,15 @@ class Cache:
     def remove(self, reference: Reference) -> int:
         """Take the image's name away, and the blobs that no other image uses.
 
-        Returns how many bytes that freed; 0 if somebody is adding to the cache now, then the
-        blobs stay until the next `clean`.
+        A name without tag may be that of the only image whose name begins so. Returns how many
+        bytes that freed; 0 if somebody is adding to the cache now, then the blobs stay until
+        the next `clean`.
 
         Raises:
             ImageNotFoundError: the name is unknown.
+            UsageError: it is that of several images.
         """
-        removed = self._must_find(reference)
+        removed = self._meant(reference)
         name = removed.annotations[model.REF_NAME]
         with fs.locked(self.root / "index.lock"):
             self._write_index([d for d in self._named() if d.annotations[model.REF_NAME] != name])
@@ -199,8 +217,11 @@ class Cache:
         with self._alone() as alone:
             return self._sweep(candidates) if alone else 0
 
-    def clean(self, *, images: bool = True) -> int:
+    def clean(self, *, images: bool = True, folders: Sequence[str] = ()) -> int:
         """Remove all images, or only what none of them uses. Returns how many bytes that freed.
+
+        `folders` are names of folders of the cache that are removed too: what others keep
+        there and can make again.
 
         Raises:
             CacheBusyError: somebody is adding to the cache.
@@ -219,7 +240,21 @@ class Cache:
             for path in (*leftovers, *self.root.glob(f"layers/{fs.TEMPORARY_PREFIX}*")):
                 freed += path.stat().st_size
                 path.unlink()
-            return freed
+            return freed + sum(_remove_folder(self.root / name) for name in folders)
+
+    def _meant(self, reference: Reference) -> Descriptor:
+        """The image to remove: that of the name, or the only one of it with any tag."""
+        found = self.find(reference)
+        if found is not None or reference.tag is not None or reference.digest is not None:
+            return found or self._must_find(reference)
+        named = [(Reference.parse(d.annotations[model.REF_NAME]), d) for d in self._named()]
+        tagged = [(one, d) for one, d in named if one.name == reference.name]
+        if len(tagged) > 1:
+            raise UsageError(
+                f"{reference.familiar} is the name of {len(tagged)} images",
+                hint="say which: " + ", ".join(sorted(one.familiar for one, _ in tagged)),
+            )
+        return tagged[0][1] if tagged else self._must_find(reference)
 
     def _must_find(self, reference: Reference) -> Descriptor:
         descriptor = self.find(reference)
@@ -259,9 +294,22 @@ class Cache:
             data = (self.root / "index.json").read_bytes()
         except FileNotFoundError:
             return []
-        index = model.decode(data, Index, f"{self.root / 'index.json'}", limit=_INDEX_LIMIT)
+        try:
+            index = model.decode(data, Index, f"{self.root / 'index.json'}", limit=_INDEX_LIMIT)
+        except SampanError as error:
+            error.hint = "to begin anew, without the images: sampan cache clean"
+            raise
         return [found for found in index.manifests if model.REF_NAME in found.annotations]
 
     def _write_index(self, descriptors: list[Descriptor]) -> None:
         index = Index(manifests=tuple(descriptors))
         fs.write_atomically(self.root / "index.json", model.encode(index))
+
+
+def _remove_folder(folder: Path) -> int:
+    """Remove `folder`, if it is there, with all that is in it; returns the bytes freed."""
+    if not folder.exists():
+        return 0
+    freed = sum(path.lstat().st_size for path in folder.rglob("*") if path.is_file())
+    shutil.rmtree(folder)
+    return freed

@@ -1,7 +1,7 @@
 """Pulling: an image from a registry, or a mirror of it, into the cache.
 
 The order keeps the cache whole at every moment: blobs first, then the manifests that name
-them, then the index, then the name. Whatever is there already is not asked for.
+them, then the index, then the name. Whatever is there already, and sound, is not asked for.
 """
 
 from __future__ import annotations
@@ -65,10 +65,10 @@ def pull(
         job = _Pull(cache, reference, _Sources(sources, progress), progress)
         root = job.root()
         selection = select(reference, root, platforms, job.document)
-        missing = [blob for blob in selection.blobs.values() if not cache.has_blob(blob.digest)]
+        missing = [b for b in selection.blobs.values() if not cache.blobs.is_sound(b.digest)]
         in_parallel(job.blob, missing, count=remote.parallel, stop=transport.stop)
         for descriptor, data in selection.documents:
-            if not cache.has_blob(descriptor.digest):
+            if not cache.blobs.is_sound(descriptor.digest):
                 cache.put_blob(data, descriptor)
         cache.tag(reference, root)
         return root
@@ -114,7 +114,7 @@ class _Pull:
     def _named(self, repository: Repository) -> tuple[Digest, bytes]:
         tag = self._reference.tag or ""
         digest = self._reference.digest or repository.find_manifest(tag)
-        if digest is not None and self._cache.has_blob(digest):
+        if digest is not None and self._cache.blobs.is_sound(digest):
             return digest, self._cache.read_blob(digest)
         data = repository.manifest(digest or tag, digest)
         return digest or Digest.of(data), data
@@ -124,7 +124,7 @@ class _Pull:
         if descriptor.digest in self._documents:
             return self._documents[descriptor.digest]
         is_manifest = descriptor.media_type in model.INDEX_TYPES | model.MANIFEST_TYPES
-        if not self._cache.has_blob(descriptor.digest):
+        if not self._cache.blobs.is_sound(descriptor.digest):
             if is_manifest:
                 # not yet in the cache: a manifest there promises that its blobs are there too
                 data = self._sources.attempt(

@@ -44,7 +44,8 @@ def contents(
     Raises:
         ValueError: a node is given twice; one pass has every byte once.
         BlobMissingError: a layer is not in the cache any more.
-        DamagedStreamError: a layer is damaged on disk.
+        DamagedBlobError: a layer was damaged on disk; it is not there any more.
+        DamagedStreamError: a layer was damaged by whoever made it.
     """
     files = sorted(
         (node for node in nodes if node.entry.kind is Kind.FILE), key=attrgetter("layer", "offset")
@@ -58,6 +59,7 @@ def _layer_contents(
 ) -> Iterator[tuple[Node, Iterator[Chunk]]]:
     digest = image.layers[layer].digest
     what = f"layer {digest} of {image.reference.familiar}"
+    cache.blobs.check(digest, image.reference.familiar)
     with cache.open_blob(digest) as blob:
         packed = compression.detect(blob.read(_MAGIC_SIZE)) is not Compression.NONE
         blob.seek(0)

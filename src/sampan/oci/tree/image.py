@@ -30,7 +30,7 @@ def image_tree(cache: Cache, image: Image, *, limits: Limits = DEFAULT_LIMITS) -
         )
     indexes = []
     for descriptor, diff_id in zip(image.layers, diff_ids, strict=True):
-        index = layer_index(cache, descriptor.digest, limits=limits)
+        index = layer_index(cache, descriptor.digest, limits=limits, image=image.reference.familiar)
         # what is kept is always sha256, and so is what everybody writes in configs
         if diff_id.algorithm == "sha256" and index.diff_id != diff_id:
             raise DigestMismatchError(
@@ -42,8 +42,12 @@ def image_tree(cache: Cache, image: Image, *, limits: Limits = DEFAULT_LIMITS) -
     return flatten(indexes, limits=limits)
 
 
-def layer_index(cache: Cache, digest: Digest, *, limits: Limits = DEFAULT_LIMITS) -> LayerIndex:
+def layer_index(
+    cache: Cache, digest: Digest, *, limits: Limits = DEFAULT_LIMITS, image: str = ""
+) -> LayerIndex:
     """The index of one layer in the cache, made and kept there if it is not yet.
+
+    `image` names in errors whose layer it is.
 
     Raises:
         SampanError: the layer is missing, damaged or no layer.
@@ -55,8 +59,10 @@ def layer_index(cache: Cache, digest: Digest, *, limits: Limits = DEFAULT_LIMITS
         index = None
     if index is not None:
         return index
+    cache.blobs.check(digest, image)
+    what = f"layer {digest} of {image}" if image else f"layer {digest}"
     with cache.open_blob(digest) as blob:
-        index = layer.scan(blob, limits=limits, what=f"layer {digest}")
+        index = layer.scan(blob, limits=limits, what=what)
     path.parent.mkdir(parents=True, exist_ok=True)
     fs.write_atomically(path, layer.dump(index), durable=False)
     return index
