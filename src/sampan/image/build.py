@@ -27,6 +27,7 @@ from sampan.image.pour import chunks_of
 from sampan.image.step import FIXED_MTIME_S, KernelFiles, Made, Plan
 from sampan.image.store import Store
 from sampan.oci import tar
+from sampan.oci.digest import Digest
 from sampan.oci.layout import BlobMissingError, Cache, DamagedBlobError, Image
 from sampan.oci.model import Platform
 from sampan.spec.model import Spec
@@ -96,7 +97,7 @@ def build(
 ) -> BuildResult:
     """Build the system that `spec` describes and write it in `formats`.
 
-    What was damaged on disk is had anew, once. While it runs nobody can clean the cache.
+    Blobs that were damaged on disk are had anew, each once. While it runs nobody can clean the cache.
 
     Raises:
         SampanError: with what is wrong; no output is left half-written.
@@ -104,14 +105,17 @@ def build(
     options = options or Options()
     chosen = formats_of(spec, formats)
     _check(platform, chosen, output)
+    lost: set[Digest] = set()
     with cache.adding():
-        try:
-            return _build(spec, cache, platform, chosen, output, options, progress)
-        except (BlobMissingError, DamagedBlobError) as error:
-            if output.stream is not None:  # what went into it cannot be taken back
-                raise
-            progress.note(f"{error}; having it anew")
-            return _build(spec, cache, platform, chosen, output, options, progress)
+        while True:
+            try:
+                return _build(spec, cache, platform, chosen, output, options, progress)
+            except (BlobMissingError, DamagedBlobError) as error:
+                # what went into a stream cannot be taken back
+                if error.digest in lost or output.stream is not None:
+                    raise
+                lost.add(error.digest)
+                progress.note(f"{error}; having it anew")
 
 
 def _build(

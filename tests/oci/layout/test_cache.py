@@ -1,5 +1,7 @@
+import errno
 import io
 import json
+import os
 import random
 import signal
 import subprocess
@@ -13,6 +15,7 @@ from sampan.errors import SampanError, UsageError
 from sampan.oci import model
 from sampan.oci.digest import Digest
 from sampan.oci.layout import BlobMissingError, Cache, CacheBusyError, ImageNotFoundError
+from sampan.oci.layout.cache import ReadOnlyCacheError
 from sampan.oci.model import Descriptor, Platform
 from sampan.oci.reference import Reference
 from sampan.oci.tree import layer_index
@@ -168,6 +171,29 @@ def test_clean_removes_folders_of_others_only_when_nobody_builds(cache):
     assert (cache.root / "steps/deep/a").exists()
     assert cache.clean(folders=["steps", "apt"]) == 5
     assert not (cache.root / "steps").exists()
+
+
+@pytest.mark.parametrize("number", [errno.EROFS, errno.EACCES])
+def test_a_cache_that_cannot_be_written(cache, put_manifest, tmp_path, monkeypatch, number):
+    cache.tag(ONE, put_manifest(cache, []))
+    opened = os.open
+
+    def refuse(path, flags, *args, **keys):
+        if flags & (os.O_RDWR | os.O_CREAT):
+            raise OSError(number, os.strerror(number), str(path))
+        return opened(path, flags, *args, **keys)
+
+    monkeypatch.setattr(os, "open", refuse)
+    assert len(Cache(cache.root).entries()) == 1
+    for attempt in (
+        lambda: cache.put_blob(b"new"),
+        lambda: cache.remove(ONE),
+        cache.clean,
+        lambda: Cache(tmp_path / "new"),
+    ):
+        with pytest.raises(ReadOnlyCacheError, match="cannot be written: ") as caught:
+            attempt()
+        assert "--cache FOLDER" in (caught.value.hint or "")
 
 
 def test_an_image_is_whole_when_all_its_blobs_are_there(cache, put_image, layer, item):

@@ -12,11 +12,12 @@ processes that may be killed at any moment:
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 import shutil
 from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
@@ -44,6 +45,10 @@ class CacheBusyError(SampanError):
     """Somebody else is adding to the cache."""
 
 
+class ReadOnlyCacheError(SampanError):
+    """The folder of the cache cannot be written."""
+
+
 class CacheEntry(msgspec.Struct, frozen=True):
     """A named image. `size` is that of all its blobs in the cache, in bytes."""
 
@@ -59,18 +64,22 @@ class Cache:
         self.root = root
         self.blobs = BlobStore(root / "blobs")
         if not (root / "oci-layout").exists():
-            (root / "blobs" / "sha256").mkdir(parents=True, exist_ok=True)
-            with fs.locked(root / "index.lock"):
-                if not (root / "index.json").exists():
-                    self._write_index([])
-            fs.write_atomically(root / "oci-layout", _LAYOUT)
+            with _explained(root):
+                (root / "blobs" / "sha256").mkdir(parents=True, exist_ok=True)
+                with fs.locked(root / "index.lock"):
+                    if not (root / "index.json").exists():
+                        self._write_index([])
+                fs.write_atomically(root / "oci-layout", _LAYOUT)
 
     def adding(self) -> AbstractContextManager[None]:
         """While the block runs, no blob is removed by anybody.
 
         Hold it from the first question whether a blob is there until the image has its name.
+
+        Raises:
+            ReadOnlyCacheError: this user may not write here.
         """
-        return fs.locked(self.root / "use.lock", shared=True)
+        return self._locked("use.lock", shared=True)
 
     def has_blob(self, digest: Digest) -> bool:
         """Whether the blob is there, whole and checked."""
@@ -132,7 +141,7 @@ class Cache:
                     raise BlobMissingError(digest)
             name = reference.canonical
             named = msgspec.structs.replace(descriptor, annotations={model.REF_NAME: name})
-            with fs.locked(self.root / "index.lock"):
+            with self._locked("index.lock"):
                 kept = [
                     found for found in self._named() if found.annotations[model.REF_NAME] != name
                 ]
@@ -208,7 +217,7 @@ class Cache:
         """
         removed = self._meant(reference)
         name = removed.annotations[model.REF_NAME]
-        with fs.locked(self.root / "index.lock"):
+        with self._locked("index.lock"):
             self._write_index([d for d in self._named() if d.annotations[model.REF_NAME] != name])
         try:
             candidates = reach(self.blobs, removed)
@@ -233,7 +242,7 @@ class Cache:
                     hint="wait until it is done",
                 )
             if images:
-                with fs.locked(self.root / "index.lock"):
+                with self._locked("index.lock"):
                     self._write_index([])
             freed = self._sweep(set(self.blobs)) + self.blobs.remove_leftovers()
             leftovers = [*self.root.glob("partial/*"), *self.root.glob(f"{fs.TEMPORARY_PREFIX}*")]
@@ -279,7 +288,8 @@ class Cache:
     @contextmanager
     def _alone(self) -> Iterator[bool]:
         """Whether nobody is adding; nobody begins to while the block runs."""
-        lock = os.open(self.root / "use.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        with _explained(self.root):
+            lock = os.open(self.root / "use.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -288,6 +298,13 @@ class Cache:
             yield True
         finally:
             os.close(lock)
+
+    @contextmanager
+    def _locked(self, name: str, *, shared: bool = False) -> Iterator[None]:
+        with ExitStack() as stack:
+            with _explained(self.root):
+                stack.enter_context(fs.locked(self.root / name, shared=shared))
+            yield
 
     def _named(self) -> list[Descriptor]:
         try:
@@ -304,6 +321,25 @@ class Cache:
     def _write_index(self, descriptors: list[Descriptor]) -> None:
         index = Index(manifests=tuple(descriptors))
         fs.write_atomically(self.root / "index.json", model.encode(index))
+
+
+@contextmanager
+def _explained(root: Path) -> Iterator[None]:
+    """Say in plain words that the cache in `root` cannot be written.
+
+    Raises:
+        ReadOnlyCacheError: in place of an OSError.
+    """
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in (errno.EROFS, errno.EACCES, errno.EPERM):
+            raise
+        why = (error.strerror or str(error)).lower()
+        raise ReadOnlyCacheError(
+            f"the cache {root} cannot be written: {why}",
+            hint="use another: sampan --cache FOLDER, or SAMPAN_CACHE",
+        ) from error
 
 
 def _remove_folder(folder: Path) -> int:
