@@ -1,0 +1,141 @@
+"""What a flow leads to: the protocol, and the one that stays in this process.
+
+The engine tells a flow's channel (`flow.context`) what happened to the flow; the channel acts
+on the flow. `host.tcp` is the channel to a host's socket; `Conversation` is the one to a
+service of the network itself, such as metadata or DNS over TCP.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Protocol
+
+from sampan.net.core.event import Reason
+from sampan.net.core.flow import Flow
+from sampan.net.core.stack import Stack
+from sampan.net.runtime.loop import Loop
+
+MAX_UNSENT = 1 << 20  # what a service may have written that the machine has not taken
+
+
+class Channel(Protocol):
+    """The other end of a TCP flow. Methods are named after what happened to the flow."""
+
+    def established(self, now: float) -> None:
+        """The handshake is over: there may be room."""
+
+    def readable(self, now: float) -> None:
+        """There is `flow.data()`; say what was `consumed`."""
+
+    def writable(self, now: float) -> None:
+        """There is room again."""
+
+    def finished(self, now: float) -> None:
+        """The machine will send nothing beyond what is pending."""
+
+    def gone(self, reason: Reason | None, now: float) -> None:
+        """The flow is over; without a reason, well. Give everything back."""
+
+
+class Talk(Protocol):
+    """A service's side of one conversation."""
+
+    def received(self, data: bytes) -> None:
+        """The machine said this."""
+
+    def finished(self) -> None:
+        """The machine will say no more."""
+
+    def gone(self) -> None:
+        """The conversation is over."""
+
+
+class Conversation:
+    """A channel to a service in this process; `talk` is made by `begin`, with this to write to.
+
+    A machine that does not take what it asked for is cut off after `MAX_UNSENT` bytes.
+    """
+
+    __slots__ = ("_closing", "_finished", "_flow", "_loop", "_stack", "_talk", "_unsent")
+
+    def __init__(
+        self, loop: Loop, stack: Stack, flow: Flow, begin: Callable[[Conversation], Talk]
+    ) -> None:
+        self._loop = loop
+        self._stack = stack
+        self._flow = flow
+        self._unsent = bytearray()
+        self._closing = self._finished = False
+        self._talk: Talk | None = None
+        flow.context = self
+        flow.accept(loop.now())  # first, so that `begin` may close it at once
+        self._talk = begin(self)
+
+    @property
+    def flow(self) -> Flow:
+        """Whose conversation it is."""
+        return self._flow
+
+    def write(self, data: bytes) -> None:
+        """Say something to the machine."""
+        if self._closing or not self._flow.is_alive:
+            return
+        self._unsent += data
+        if len(self._unsent) > MAX_UNSENT:
+            self._unsent.clear()
+            self._flow.abort(self._loop.now())
+            self._loop.call_soon(self._told)  # not now: it is the talk that calls
+        else:
+            self._pump()
+
+    def close(self) -> None:
+        """Say no more, once all that was written is sent."""
+        self._closing = True
+        self._pump()
+
+    def established(self, now: float) -> None:
+        """See `Channel.established`."""
+        self.writable(now)
+
+    def readable(self, now: float) -> None:
+        """See `Channel.readable`."""
+        flow = self._flow
+        while flow.pending:
+            data = b"".join(flow.data())
+            flow.consumed(len(data))
+            if self._talk is not None:
+                self._talk.received(data)
+
+    def writable(self, now: float) -> None:
+        """See `Channel.writable`."""
+        self._pump()
+
+    def finished(self, now: float) -> None:
+        """See `Channel.finished`."""
+        self.readable(now)
+        if self._talk is not None:
+            self._talk.finished()
+
+    def gone(self, reason: Reason | None, now: float) -> None:
+        """See `Channel.gone`."""
+        self._told()
+
+    def _told(self) -> None:
+        """The talk is over, and hears of it once."""
+        talk, self._talk = self._talk, None
+        if talk is not None:
+            talk.gone()
+
+    def _pump(self) -> None:
+        flow, unsent = self._flow, self._unsent
+        while unsent and (room := flow.room()):
+            buffer = self._stack.spare()
+            if buffer is None:
+                return
+            size = min(room, len(unsent))
+            buffer.payload[:size] = unsent[:size]
+            del unsent[:size]
+            flow.send(buffer, size, self._loop.now())
+        if self._closing and not unsent and not self._finished and flow.is_alive:
+            self._finished = True
+            flow.finish(self._loop.now())

@@ -1,0 +1,107 @@
+"""All forwards of a network: added, removed and listed while it runs.
+
+A forward listens when `expose` returns. Which machine it leads to is looked up for every
+connection, so a machine may come later, go, or get another address.
+"""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Callable
+
+import msgspec
+
+from sampan.errors import SampanError
+from sampan.net.core.endpoint import Endpoint
+from sampan.net.core.flow import Flow
+from sampan.net.runtime.forward import binding
+from sampan.net.runtime.forward.datagram import DatagramForward
+from sampan.net.runtime.forward.listener import Listener, Sources
+from sampan.net.runtime.outbound import HostOutbound
+from sampan.net.services.forward import Forward, Protocol
+
+MAX_FORWARDS = 4096
+
+
+class NoSuchForwardError(SampanError):
+    """There is no forward like that."""
+
+
+class Forwards:
+    """The table. `find` gives the address of a machine by name or address; "" is the only one."""
+
+    def __init__(self, outbound: HostOutbound, find: Callable[[str], bytes | None]) -> None:
+        self._outbound = outbound
+        self._find = find
+        self._sources = Sources(outbound.engine)
+        self._table: dict[Forward, Listener | DatagramForward] = {}
+
+    @property
+    def forwards(self) -> tuple[Forward, ...]:
+        """Those that listen, in the order they were added."""
+        return tuple(self._table)
+
+    def expose(self, forward: Forward) -> Forward:
+        """Begin to listen; the forward as it is, with the port that 0 became.
+
+        Raises:
+            PortTakenError: another program or forward listens there; the message names it.
+            BindError: the system does not allow it.
+        """
+        if len(self._table) >= MAX_FORWARDS:
+            raise binding.BindError(f"there are {MAX_FORWARDS} forwards already")
+        for other in self._table:
+            if _place(other) == _place(forward) and (forward.port or forward.path):
+                raise binding.PortTakenError(
+                    f"{_shown(forward)} is forwarded already, to {other.guest or 'the machine'} "
+                    f"port {other.guest_port}",
+                    owner=None, hint=f"remove that forward first: {other}",
+                )  # fmt: skip
+        bound = binding.bind(forward)
+        if not forward.path:
+            forward = msgspec.structs.replace(forward, port=bound.getsockname()[1])
+        self._table[forward] = self._listen(forward, bound)
+        return forward
+
+    def _listen(self, forward: Forward, bound: socket.socket) -> Listener | DatagramForward:
+        def guest() -> Endpoint | None:
+            address = self._find(forward.guest)
+            return None if address is None else Endpoint(address, forward.guest_port)
+
+        def open_flow() -> Flow | None:
+            to = guest()
+            return None if to is None else self._sources.open(to)
+
+        if forward.protocol is Protocol.UDP:
+            return DatagramForward(self._outbound, self._sources, bound, guest)
+        return Listener(self._outbound, bound, open_flow)
+
+    def unexpose(self, forward: Forward) -> Forward:
+        """Listen no more where `forward` does, wherever it leads; the forward that was there.
+
+        Raises:
+            NoSuchForwardError: nothing is forwarded there.
+        """
+        for other, listener in self._table.items():
+            if _place(other) == _place(forward):
+                del self._table[other]
+                listener.close()
+                return other
+        raise NoSuchForwardError(
+            f"{_shown(forward)} is not forwarded", hint="sampan net ls lists the forwards"
+        )
+
+    def close(self) -> None:
+        """End all of them."""
+        while self._table:
+            self._table.popitem()[1].close()
+
+
+def _place(forward: Forward) -> tuple[str, str, int, str]:
+    if forward.path:
+        return forward.path, "", 0, ""
+    return "", forward.bind, forward.port, forward.protocol
+
+
+def _shown(forward: Forward) -> str:
+    return forward.path or f"port {forward.port}/{forward.protocol} of {forward.bind}"

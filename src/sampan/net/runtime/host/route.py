@@ -1,0 +1,69 @@
+"""Where on the host's side a machine's destination is.
+
+Everybody outside is reached under their own address. The host has an address on the network
+(`host.sampan.internal`), which leads to its loopback interface if `HostAccess` allows. Nothing
+else leads there: 127.0.0.0/8 and ::1 from a machine are nobody.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import socket
+from enum import StrEnum
+from typing import NamedTuple
+
+from sampan.net.core.network import Network
+
+
+class HostAccess(StrEnum):
+    """What machines may reach of the host itself.
+
+    `none`: nothing. `loopback`: its loopback interface, by the host's name or address on the
+    network. `all`: that, and the addresses it has elsewhere, as everybody outside may.
+    """
+
+    NONE = "none"
+    LOOPBACK = "loopback"
+    ALL = "all"
+
+
+class Target(NamedTuple):
+    """An address for `connect`."""
+
+    family: int
+    address: str
+
+
+class Router:
+    """Finds targets. `own` are the host's addresses on its other networks; replace it at will."""
+
+    def __init__(self, network: Network, host: frozenset[bytes], access: HostAccess) -> None:
+        self.network = network
+        self.host = host
+        self.access = access
+        self.own: frozenset[bytes] = frozenset()
+
+    def target(self, address: bytes) -> Target | None:
+        """Where `address` leads; None: nowhere that a machine may go."""
+        six = len(address) == 16
+        family = socket.AF_INET6 if six else socket.AF_INET
+        if address in self.host:
+            if self.access is HostAccess.NONE:
+                return None
+            return Target(family, "::1" if six else "127.0.0.1")
+        if address in self.network.ours or not is_global_unicast(address):
+            return None
+        if address in self.own and self.access is not HostAccess.ALL:
+            return None
+        return Target(family, socket.inet_ntop(family, address))
+
+
+def is_global_unicast(address: bytes) -> bool:
+    """Whether an address may be outside at all: no loopback, multicast, link-local or "any"."""
+    ip = ipaddress.ip_address(address)
+    if isinstance(ip, ipaddress.IPv6Address) and ip.ipv4_mapped is not None:
+        return False
+    return not (
+        ip.is_loopback or ip.is_multicast or ip.is_unspecified or ip.is_link_local
+        or address == b"\xff\xff\xff\xff"
+    )  # fmt: skip

@@ -1,0 +1,259 @@
+"""The loop of one network: descriptors, timers, and calls from other threads.
+
+A turn: wait until something is ready or a time has come, call whoever waits for it, then let
+the `Turn` (the engine) settle what all of that brought about. Level-triggered: who leaves data
+behind is called again.
+
+A callback that raises costs its own descriptor, timer or call, never the loop: the error is
+logged with its traceback, and the descriptor is no longer watched.
+
+It may not know about networks.
+"""
+
+from __future__ import annotations
+
+import heapq
+import math
+import os
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
+from typing import Protocol, TypeVar
+
+from sampan.base import log
+from sampan.errors import SampanError
+from sampan.net.runtime.poller import READ, Poller, new_poller
+
+_log = log.get(__name__)
+_Result = TypeVar("_Result")
+_THREADS = 4  # for what cannot be done without blocking: names, mostly
+
+
+class LoopClosedError(SampanError):
+    """Something was asked of a network that has been closed."""
+
+
+class Turn(Protocol):
+    """What has timers of its own and something to settle after each turn."""
+
+    def next_timer(self) -> float:
+        """When `timer_fired` is wanted, at the latest."""
+
+    def timer_fired(self, now: float) -> None:
+        """The time has come."""
+
+    def settle(self, now: float) -> None:
+        """All that was ready has been handled."""
+
+
+class Timer:
+    """A call at a time; may be cancelled."""
+
+    __slots__ = ("callback", "when")
+
+    def __init__(self, when: float, callback: Callable[[], None]) -> None:
+        self.when = when
+        self.callback: Callable[[], None] | None = callback
+
+    def cancel(self) -> None:
+        """Forget it. Nothing happens if it was called already."""
+        self.callback = None
+
+
+class Loop:
+    """One thread's loop. All methods but `submit` and `stop` belong to that thread."""
+
+    def __init__(self, poller: Poller | None = None) -> None:
+        self.now: Callable[[], float] = time.monotonic
+        self.turn: Turn | None = None
+        self._poller = poller or new_poller()
+        self._callbacks: dict[int, Callable[[int], None]] = {}
+        self._asleep: set[int] = set()  # watched for nothing: not even a hang-up wakes them
+        self._gone: set[int] = set()  # unwatched in this turn: what its poll said is stale
+        self._timers: list[tuple[float, int, Timer]] = []
+        self._serial = 0
+        self._soon: deque[Callable[[], None]] = deque()
+        self._stopping = False
+        self._closed = False
+        self._lock = threading.Lock()  # of `_closed` and of appending to `_soon` from elsewhere
+        self._executor: ThreadPoolExecutor | None = None
+        self._wake_read, self._wake_write = os.pipe()
+        os.set_blocking(self._wake_read, False)
+        os.set_blocking(self._wake_write, False)
+        self.watch(self._wake_read, READ, self._woken)
+
+    # Descriptors
+
+    def watch(self, fd: int, events: int, callback: Callable[[int], None]) -> None:
+        """Call `callback(events)` whenever `fd` is ready for one of `events` (or is broken)."""
+        self._callbacks[fd] = callback
+        if events:
+            self._poller.register(fd, events)
+        else:
+            self._asleep.add(fd)
+
+    def change(self, fd: int, events: int) -> None:
+        """Watch for other events; for 0, nothing at all is told."""
+        if not events:
+            if fd not in self._asleep:
+                self._poller.unregister(fd)
+                self._asleep.add(fd)
+        elif fd in self._asleep:
+            self._asleep.discard(fd)
+            self._poller.register(fd, events)
+        else:
+            self._poller.modify(fd, events)
+
+    def unwatch(self, fd: int) -> None:
+        """Watch it no more; before it is closed. Nothing happens if it is not watched."""
+        if self._callbacks.pop(fd, None) is None:
+            return
+        self._gone.add(fd)
+        if fd in self._asleep:
+            self._asleep.discard(fd)
+        else:
+            self._poller.unregister(fd)
+
+    # Calls
+
+    def call_at(self, when: float, callback: Callable[[], None]) -> Timer:
+        """Call when `now()` has reached `when`."""
+        timer = Timer(when, callback)
+        self._serial += 1
+        heapq.heappush(self._timers, (when, self._serial, timer))
+        return timer
+
+    def call_soon(self, callback: Callable[[], None]) -> None:
+        """Call at the end of this turn."""
+        self._soon.append(callback)
+
+    def submit(self, work: Callable[[], _Result]) -> Future[_Result]:
+        """Do something in the loop's thread; from any thread.
+
+        Raises:
+            LoopClosedError: the loop has ended.
+        """
+        future: Future[_Result] = Future()
+
+        def perform() -> None:
+            if not future.set_running_or_notify_cancel():
+                return
+            try:
+                future.set_result(work())
+            except BaseException as error:  # noqa: BLE001  whoever waits gets it
+                future.set_exception(error)
+
+        with self._lock:
+            if self._closed:
+                raise LoopClosedError("the network has been closed")
+            self._soon.append(perform)
+            self._wake()
+        return future
+
+    def in_thread(
+        self, work: Callable[[], _Result], then: Callable[[Future[_Result]], None]
+    ) -> None:
+        """Do what blocks in another thread, and call `then` with its outcome in this one."""
+        if self._executor is None:
+            self._executor = ThreadPoolExecutor(_THREADS, thread_name_prefix="sampan-net-wait")
+
+        def hand_back(done: Future[_Result]) -> None:
+            with suppress(LoopClosedError):
+                self.submit(lambda: then(done))
+
+        self._executor.submit(work).add_done_callback(hand_back)
+
+    def stop(self) -> None:
+        """End `run` after this turn; from any thread."""
+        with self._lock:
+            self._stopping = True
+            if not self._closed:
+                self._wake()
+
+    # The turn
+
+    def run(self) -> None:
+        """Turn until `stop`."""
+        while not self._stopping:
+            self.run_once(self._patience())
+
+    def run_once(self, timeout: float | None) -> None:
+        """One turn: wait at most `timeout` seconds (None: until something happens)."""
+        callbacks, gone = self._callbacks, self._gone
+        if gone:
+            gone.clear()
+        for fd, events in self._poller.poll(timeout):
+            if fd in gone or (callback := callbacks.get(fd)) is None:
+                continue
+            try:
+                callback(events)
+            except Exception:  # noqa: BLE001  a fault of ours costs one descriptor
+                _log.exception("descriptor %d is given up", fd)
+                if callbacks.get(fd) is callback:
+                    self.unwatch(fd)
+        now = self.now()
+        if self._timers and self._timers[0][0] <= now:
+            self._fire(now)
+        if self._soon:
+            self._call_soon()
+        if self.turn is not None:
+            self._settle(self.turn, now)
+
+    @staticmethod
+    def _settle(turn: Turn, now: float) -> None:
+        try:
+            if turn.next_timer() <= now:
+                turn.timer_fired(now)
+            turn.settle(now)
+        except Exception:  # noqa: BLE001  or what was to be done in one turn
+            _log.exception("a turn of the network failed")
+
+    def _patience(self) -> float | None:
+        if self._soon or self._stopping:
+            return 0.0
+        when = self._timers[0][0] if self._timers else math.inf
+        if self.turn is not None:
+            when = min(when, self.turn.next_timer())
+        return None if when == math.inf else max(0.0, when - self.now())
+
+    def _fire(self, now: float) -> None:
+        while self._timers and self._timers[0][0] <= now:
+            _, _, timer = heapq.heappop(self._timers)
+            if timer.callback is not None:
+                self._call(timer.callback)
+
+    def _call_soon(self) -> None:
+        for _ in range(len(self._soon)):
+            self._call(self._soon.popleft())
+
+    @staticmethod
+    def _call(callback: Callable[[], None]) -> None:
+        try:
+            callback()
+        except Exception:  # noqa: BLE001  or one call
+            _log.exception("a call in the network's loop failed")
+
+    def _wake(self) -> None:
+        with suppress(BlockingIOError):  # full: it will wake
+            os.write(self._wake_write, b"\0")
+
+    def _woken(self, _: int) -> None:
+        with suppress(BlockingIOError):
+            os.read(self._wake_read, 4096)
+
+    def close(self) -> None:
+        """Give everything back; `run` must have returned. What still waits is called."""
+        with self._lock:
+            if self._closed:
+                return
+            self._closed = True
+        while self._soon:
+            self._call_soon()
+        if self._executor is not None:
+            self._executor.shutdown(wait=False, cancel_futures=True)
+        self._poller.close()
+        os.close(self._wake_read)
+        os.close(self._wake_write)
