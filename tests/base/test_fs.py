@@ -1,3 +1,4 @@
+import fcntl
 import multiprocessing
 import os
 import stat
@@ -148,3 +149,48 @@ def test_full_disk_leaves_nothing(tmp_path, monkeypatch):
     with pytest.raises(OSError, match="No space left"):
         fs.write_atomically(tmp_path / "f", b"x")
     assert _names(tmp_path) == []
+
+
+STALE = f"{fs.TEMPORARY_PREFIX}0123456789ab"
+
+
+def test_what_a_killed_process_left_is_removed(tmp_path):
+    (tmp_path / STALE).write_bytes(b"half")
+    assert fs.remove_stale(tmp_path) == 4
+    assert _names(tmp_path) == []
+
+
+def test_what_is_being_written_stays(tmp_path):
+    with fs.atomic_file(tmp_path / "f") as stream:
+        stream.write(b"whole")
+        stream.flush()
+        assert fs.remove_stale(tmp_path) == 0
+    assert (tmp_path / "f").read_bytes() == b"whole"
+
+
+def test_what_is_not_ours_stays(tmp_path):
+    (tmp_path / "target").write_bytes(b"x")
+    (tmp_path / ".tmp-0123456789ab").write_bytes(b"x")
+    (tmp_path / f"{STALE}c").write_bytes(b"x")
+    (tmp_path / f"{STALE[:-1]}0").mkdir()
+    (tmp_path / f"{STALE[:-1]}1").symlink_to("target")
+    os.mkfifo(tmp_path / f"{STALE[:-1]}2")
+    before = sorted(_names(tmp_path))
+    assert fs.remove_stale(tmp_path) == 0
+    assert sorted(_names(tmp_path)) == before
+
+
+def test_a_file_that_was_removed_before_it_was_locked_is_made_again(tmp_path, monkeypatch):
+    lock, left = fcntl.flock, [1]
+
+    def late(descriptor, how):
+        if left:
+            left.pop()
+            for path in tmp_path.iterdir():
+                path.unlink()
+        lock(descriptor, how)
+
+    monkeypatch.setattr(fcntl, "flock", late)
+    fs.write_atomically(tmp_path / "f", b"x")
+    assert (tmp_path / "f").read_bytes() == b"x"
+    assert _names(tmp_path) == ["f"]

@@ -23,6 +23,15 @@ def test_a_missing_folder(tmp_path):
         Output(tmp_path, "web", file=tmp_path / "no" / "x").check()
 
 
+def test_what_a_killed_build_left_in_the_folder_is_removed(tmp_path):
+    left = tmp_path / ".tmp-sampan-0123456789ab"
+    left.write_bytes(b"half")
+    with writing(tmp_path / "out") as stream:  # by another build, at the same time
+        stream.write(b"new")
+        Output(tmp_path, "web").check()
+    assert [one.name for one in tmp_path.iterdir()] == ["out"]
+
+
 def test_an_output_replaces_the_old_one_whole(tmp_path):
     path = tmp_path / "out"
     path.write_bytes(b"old and longer")

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from sampan.base import fs
 from sampan.errors import ToolMissingError
 from sampan.package import apt, space
 from sampan.package.apt import AptError, AptRoot, Package
@@ -198,6 +199,15 @@ def test_a_damaged_file_is_fetched_again(fake, root):
     (root.archives / FILE).write_bytes(b"b package")
     root.fetch([Package("nginx", "1:1.2+b-1", "amd64")])
     assert (root.archives / FILE).read_bytes() == DEB
+
+
+def test_what_a_killed_process_left_is_removed(fake, root):
+    root.refresh(clock=Clock())
+    left = root.archives / f"{fs.TEMPORARY_PREFIX}x"
+    left.mkdir(parents=True)
+    (left / "half.deb").write_bytes(b"half")
+    root.fetch([Package("nginx", "1:1.2+b-1", "amd64")])
+    assert not left.exists()
 
 
 def test_what_is_not_in_the_list_is_refused(fake, root):

@@ -2,13 +2,15 @@
 
 Nothing here knows what the files mean. The rule of the house for state on disk: write to a
 temporary name beside the target, make it durable, rename. A killed process leaves the old
-file and at most a `.tmp-…` that the next clean-up removes.
+file and at most a `.tmp-…` that `remove_stale` knows by its name and by its lock, which the
+kernel dropped.
 """
 
 from __future__ import annotations
 
 import fcntl
 import os
+import re
 import secrets
 import stat
 from collections.abc import Iterator
@@ -16,7 +18,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO
 
-TEMPORARY_PREFIX = ".tmp-"
+TEMPORARY_PREFIX = ".tmp-sampan-"
+_TEMPORARY = re.compile(re.escape(TEMPORARY_PREFIX) + "[0-9a-f]{12}")
 _COPY_CHUNK = 1 << 20
 
 
@@ -37,8 +40,7 @@ def atomic_file(path: Path, *, mode: int = 0o644, durable: bool = True) -> Itera
             yield stream
         return
     path = Path(os.path.realpath(path))  # unlike resolve, it takes a loop as it stands
-    temporary = path.with_name(f"{TEMPORARY_PREFIX}{secrets.token_hex(6)}")
-    descriptor = os.open(temporary, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
+    temporary, descriptor = _open_temporary(path.parent, mode)
     try:
         with os.fdopen(descriptor, "w+b") as stream:
             yield stream
@@ -52,6 +54,48 @@ def atomic_file(path: Path, *, mode: int = 0o644, durable: bool = True) -> Itera
         raise
     if durable:
         sync_folder(path.parent)
+
+
+def remove_stale(folder: Path) -> int:
+    """Remove what killed processes left in `folder` of their `atomic_file`; returns the bytes.
+
+    Files that are being written are locked, and stay; so does all that has not our name.
+
+    Raises:
+        OSError: the folder is not there or cannot be read.
+    """
+    freed = 0
+    for path in folder.iterdir():
+        if _TEMPORARY.fullmatch(path.name):
+            with suppress(OSError):  # somebody else's, or gone meanwhile
+                freed += _remove_unlocked(path)
+    return freed
+
+
+def _remove_unlocked(path: Path) -> int:
+    flags = os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+    descriptor = os.open(path, flags)
+    try:
+        status = os.fstat(descriptor)
+        if not stat.S_ISREG(status.st_mode):
+            return 0
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        path.unlink()
+        return status.st_size
+    finally:
+        os.close(descriptor)
+
+
+def _open_temporary(folder: Path, mode: int) -> tuple[Path, int]:
+    """A new file in `folder`, open and locked for as long as it is open."""
+    while True:
+        path = folder / f"{TEMPORARY_PREFIX}{secrets.token_hex(6)}"
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
+        with suppress(OSError):  # a filesystem without locks: there nothing is taken for stale
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        if os.fstat(descriptor).st_nlink:
+            return path, descriptor
+        os.close(descriptor)  # `remove_stale` was faster than the lock
 
 
 def _takes_bytes(path: Path) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import errno
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO
 
@@ -32,6 +32,8 @@ class Output(msgspec.Struct, frozen=True):
     def check(self) -> None:
         """Refuse a folder that is not there, before any work is done.
 
+        What builds that were killed left half-written in it is removed.
+
         Raises:
             UsageError: it is missing, or no folder.
         """
@@ -39,6 +41,8 @@ class Output(msgspec.Struct, frozen=True):
             folder = self.path("").parent
             if not folder.is_dir():
                 raise UsageError(f"there is no folder {folder}", hint=f"mkdir -p {folder}")
+            with suppress(OSError):  # it cannot be listed, but perhaps written
+                fs.remove_stale(folder)
 
 
 @contextmanager

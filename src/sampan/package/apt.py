@@ -10,6 +10,7 @@ from __future__ import annotations
 import difflib
 import hashlib
 import re
+import shutil
 import tempfile
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -187,20 +188,23 @@ class AptRoot:
 
     def _download(self, missing: Sequence[Download], progress: Progress) -> None:
         total = sum(item.size for item in missing)
+        for left in self.archives.glob(f"{fs.TEMPORARY_PREFIX}*"):  # by a killed process
+            shutil.rmtree(left)
         space.require(self.archives, total, f"{len(missing)} Debian packages")
         with (
             task(progress, f"{len(missing)} Debian packages", total) as bar,
-            tempfile.TemporaryDirectory(dir=self.archives, prefix=fs.TEMPORARY_PREFIX) as room,
+            tempfile.TemporaryDirectory(dir=self.archives, prefix=fs.TEMPORARY_PREFIX) as name,
         ):
+            room = Path(name)
             try:
                 pins = [_package_of(item.file).pinned for item in missing]
-                dog = Watchdog([Path(room)], bar)
-                self._apt("apt-get", "download", "-qq", *pins, cwd=Path(room), watch=dog)
+                dog = Watchdog([room], bar)
+                self._apt("apt-get", "download", "-qq", *pins, cwd=room, watch=dog)
             except proc.ChildError as error:
                 self._check_space(error)
                 raise AptError(f"packages cannot be fetched: {_reasons(error)}") from error
             for item in missing:
-                (Path(room) / item.file).replace(self.archives / item.file)
+                (room / item.file).replace(self.archives / item.file)
                 if not self._have(item):
                     raise AptError(f"{item.file} is not what the package list says")
             bar.advance(max(0, total - dog.reported))

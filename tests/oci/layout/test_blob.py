@@ -119,7 +119,7 @@ def test_a_large_blob_is_checked_once(blobs):
 def test_leftovers_and_strangers_are_no_blobs(blobs):
     digest = blobs.put(b"1")
     folder = blobs.path(digest).parent
-    (folder / ".tmp-abc").write_bytes(b"123")
+    (folder / ".tmp-sampan-abc").write_bytes(b"123")
     (folder / "README").write_bytes(b"")
     assert list(blobs) == [digest]
     assert blobs.remove_leftovers() == 3

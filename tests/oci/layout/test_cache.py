@@ -117,8 +117,8 @@ def test_clean_removes_leftovers_and_if_asked_images(cache, put_image):
     orphan = cache.put_blob(b"orphan")
     with cache.partial(Digest.of(b"never")) as slot:
         slot.append(b"abc")
-    (cache.root / "blobs/sha256/.tmp-1").write_bytes(b"12")
-    (cache.root / ".tmp-2").write_bytes(b"1")
+    (cache.root / "blobs/sha256/.tmp-sampan-1").write_bytes(b"12")
+    (cache.root / ".tmp-sampan-2").write_bytes(b"1")
     assert cache.clean(images=False) == len(b"orphan") + 3 + 2 + 1
     assert not cache.has_blob(orphan)
     assert cache.find(ONE) is not None
