@@ -128,6 +128,25 @@ def test_machine_that_fills_the_window_and_more(make_player, opened):
     )
 
 
+def test_window_opens_again_after_we_finished(make_player, opened):
+    player = make_player(limits=Limits(first_window=4096, receive_window=4096))
+    player.play(
+        opened
+        + """
+        - finish
+        > FA 1 ack 1 win 4096
+        < A 1 ack 2
+        < PA 1 ack 2 "x" rep 4096
+        ! DataReceived
+        - consume 0
+        > A 2 ack 4097 win 0
+        - consume
+        > A 2 ack 4097 win 4096
+        = FIN_WAIT_2
+    """
+    )
+
+
 def test_data_is_still_there_after_the_buffers_were_used_again(player, opened):
     player.play(opened)
     machine = player.machine

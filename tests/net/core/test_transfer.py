@@ -251,10 +251,10 @@ def test_random_links(seed):
 
 
 GOLDEN = {
-    "clean": 0.02,
+    "clean": 0.01,
     "loss": 0.24,
     "heavy loss": 0.84,
-    "duplicates": 0.02,
+    "duplicates": 0.01,
     "reordering": 0.06,
     "corruption": 2.03,  # of which a second for the handshake
     "everything": 4.04,  # of which three

@@ -21,7 +21,7 @@ from sampan.net.core.ledger import Ledger
 from sampan.net.core.port import Port
 from sampan.net.core.receiver import Receiver
 from sampan.net.core.sender import Sender
-from sampan.net.core.state import HALF_OPEN, SENDING, Input, State, allows, step
+from sampan.net.core.state import HALF_OPEN, RECEIVING, SENDING, Input, State, allows, step
 from sampan.net.core.template import Line, Template
 from sampan.net.wire import ethernet, tcp
 from sampan.net.wire.checksum import Buffer
@@ -135,7 +135,7 @@ class Flow:
             raise LocalProtocolError(f"{size} bytes consumed of {receiver.size}")
         held = bool(receiver.kept)
         receiver.consumed(size)
-        if held and not receiver.kept and self.control != _NO_FAST_PATH:
+        if held and not receiver.kept and self.state in RECEIVING:
             self.owe_ack(now=True)  # the window moves again
 
     def room(self) -> int:
