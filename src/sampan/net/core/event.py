@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING, TypeAlias
 
+import msgspec
+
+# ruff: noqa: TC004  events are never decoded, and what they name imports this module
 if TYPE_CHECKING:
     from sampan.net.core.endpoint import Endpoint
     from sampan.net.core.flow import Flow
@@ -33,72 +35,62 @@ class Refusal(Enum):
     TIMED_OUT = "timed out"  # silence, as it would be
 
 
-@dataclass(frozen=True, slots=True)
-class FlowOpened:
+class FlowOpened(msgspec.Struct, frozen=True):
     """A machine wants a connection to `flow.remote`. Connect, then `accept` or `refuse` it."""
 
     flow: Flow
 
 
-@dataclass(frozen=True, slots=True)
-class FlowEstablished:
+class FlowEstablished(msgspec.Struct, frozen=True):
     """The handshake is over; from now on there may be `room()`."""
 
     flow: Flow
 
 
-@dataclass(frozen=True, slots=True)
-class DataReceived:
+class DataReceived(msgspec.Struct, frozen=True):
     """There is `data()`. Hand it to the host and say how much was `consumed`."""
 
     flow: Flow
 
 
-@dataclass(frozen=True, slots=True)
-class RoomOpened:
+class RoomOpened(msgspec.Struct, frozen=True):
     """`room()` was 0 and no longer is. Read from the host again."""
 
     flow: Flow
 
 
-@dataclass(frozen=True, slots=True)
-class FlowFinished:
+class FlowFinished(msgspec.Struct, frozen=True):
     """The machine will send no more. Shut the host's side down once all data is consumed."""
 
     flow: Flow
 
 
-@dataclass(frozen=True, slots=True)
-class FlowClosed:
+class FlowClosed(msgspec.Struct, frozen=True):
     """Both sides have finished, and the flow is forgotten."""
 
     flow: Flow
 
 
-@dataclass(frozen=True, slots=True)
-class FlowReset:
+class FlowReset(msgspec.Struct, frozen=True):
     """The flow is gone. Close the host's side, with a reset where there is such a thing."""
 
     flow: Flow
     reason: Reason
 
 
-@dataclass(frozen=True, slots=True)
-class DatagramsReceived:
+class DatagramsReceived(msgspec.Struct, frozen=True):
     """A UDP flow has `datagrams()`; the first of these events is its beginning."""
 
     flow: UdpFlow
 
 
-@dataclass(frozen=True, slots=True)
-class UdpFlowClosed:
+class UdpFlowClosed(msgspec.Struct, frozen=True):
     """A UDP flow was idle for too long, or its port is gone. Close its socket."""
 
     flow: UdpFlow
 
 
-@dataclass(frozen=True, slots=True)
-class ServiceDatagram:
+class ServiceDatagram(msgspec.Struct, frozen=True):
     """A datagram for one of the network's services; answer with `Stack.send_datagram`."""
 
     port: Port
@@ -108,8 +100,7 @@ class ServiceDatagram:
     payload: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class EchoRequested:
+class EchoRequested(msgspec.Struct, frozen=True):
     """A machine pings somebody else; answer with `Stack.send_echo_reply` or `Stack.send_error`."""
 
     port: Port
@@ -122,8 +113,7 @@ class EchoRequested:
     quote: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class NeighbourLearned:
+class NeighbourLearned(msgspec.Struct, frozen=True):
     """A station with this address is at this port."""
 
     port: Port

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import struct
-from dataclasses import dataclass
 from enum import IntEnum
+
+import msgspec
 
 from sampan.net.wire.checksum import Buffer
 from sampan.net.wire.error import MalformedError
@@ -20,8 +21,7 @@ class Operation(IntEnum):
     REPLY = 2
 
 
-@dataclass(frozen=True, slots=True)
-class Arp:
+class Arp(msgspec.Struct, frozen=True, gc=False):
     """Who asks or answers (`sender_*`) about whom (`target_*`)."""
 
     operation: Operation

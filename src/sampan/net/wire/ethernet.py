@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import struct
-from dataclasses import dataclass
 from enum import IntEnum
+
+import msgspec
 
 from sampan.net.wire.checksum import Buffer
 from sampan.net.wire.error import MalformedError
@@ -21,8 +22,7 @@ class EtherType(IntEnum):
     IPV6 = 0x86DD
 
 
-@dataclass(frozen=True, slots=True)
-class Frame:
+class Frame(msgspec.Struct, frozen=True, gc=False):
     """A frame without preamble and check sequence. `ethertype` may be any 16-bit number."""
 
     destination: bytes

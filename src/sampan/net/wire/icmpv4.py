@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import struct
-from dataclasses import dataclass
 from enum import IntEnum
 from typing import TypeAlias
+
+import msgspec
 
 from sampan.net.wire.checksum import Buffer, checksum, verifies
 from sampan.net.wire.error import MalformedError
@@ -28,8 +29,7 @@ class Unreachable(IntEnum):
     PROHIBITED = 13
 
 
-@dataclass(frozen=True, slots=True)
-class Echo:
+class Echo(msgspec.Struct, frozen=True, gc=False):
     """A ping (`reply` false) or its answer."""
 
     reply: bool
@@ -43,8 +43,7 @@ class Echo:
         return _message(kind, 0, self.identifier, self.sequence, self.payload)
 
 
-@dataclass(frozen=True, slots=True)
-class DestinationUnreachable:
+class DestinationUnreachable(msgspec.Struct, frozen=True, gc=False):
     """A packet could not be delivered. `quote` is its IP header and first bytes.
 
     `mtu` is meant with FRAGMENTATION_NEEDED only. `code` may be one we never send.
@@ -59,8 +58,7 @@ class DestinationUnreachable:
         return _message(_UNREACHABLE, self.code, 0, self.mtu, self.quote[:QUOTE_LENGTH])
 
 
-@dataclass(frozen=True, slots=True)
-class TimeExceeded:
+class TimeExceeded(msgspec.Struct, frozen=True, gc=False):
     """A packet ran out of hops (code 0), or its fragments did not all arrive (1)."""
 
     code: int

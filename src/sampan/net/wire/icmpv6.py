@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import struct
-from dataclasses import dataclass
 from enum import IntEnum
+
+import msgspec
 
 from sampan.net.wire.checksum import Buffer, checksum, pseudo_sum, verifies
 from sampan.net.wire.error import MalformedError
@@ -39,8 +40,7 @@ class Unreachable(IntEnum):
     POLICY = 5
 
 
-@dataclass(frozen=True, slots=True)
-class Message:
+class Message(msgspec.Struct, frozen=True, gc=False):
     """A message: `word` is the 32 bits behind the checksum, whose meaning the type gives.
 
     That is identifier and sequence for echo, the MTU for PACKET_TOO_BIG, flags for discovery.

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import struct
-from dataclasses import dataclass
 from enum import IntEnum
+
+import msgspec
 
 from sampan.net.wire.checksum import Buffer, checksum, verifies
 from sampan.net.wire.error import MalformedError
@@ -27,8 +28,7 @@ class Protocol(IntEnum):
     ICMPV6 = 58
 
 
-@dataclass(frozen=True, slots=True)
-class Ipv4:
+class Ipv4(msgspec.Struct, frozen=True, gc=False):
     """A packet, or a fragment of one. `offset` counts bytes and is a multiple of 8."""
 
     source: bytes

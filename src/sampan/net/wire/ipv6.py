@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import struct
-from dataclasses import dataclass
+
+import msgspec
 
 from sampan.net.wire.checksum import Buffer
 from sampan.net.wire.error import MalformedError
@@ -18,8 +19,7 @@ _SKIPPED = {0, 43, 60}  # hop-by-hop options, routing, destination options
 _MAX_EXTENSIONS = 8
 
 
-@dataclass(frozen=True, slots=True)
-class Ipv6:
+class Ipv6(msgspec.Struct, frozen=True, gc=False):
     """A packet, or a fragment of one, without the extension headers that were skipped."""
 
     source: bytes

@@ -7,7 +7,8 @@ also check that the hop limit is 255 (RFC 4861, 7.1), which only the IP layer kn
 from __future__ import annotations
 
 import struct
-from dataclasses import dataclass
+
+import msgspec
 
 from sampan.net.wire.error import MalformedError
 from sampan.net.wire.icmpv6 import Kind, Message
@@ -18,8 +19,7 @@ _ROUTER_FLAG, _SOLICITED_FLAG, _OVERRIDE_FLAG = 1 << 31, 1 << 30, 1 << 29
 _ON_LINK_AND_AUTONOMOUS = 0xC0
 
 
-@dataclass(frozen=True, slots=True)
-class Solicitation:
+class Solicitation(msgspec.Struct, frozen=True, gc=False):
     """Who has `target`? `mac` is the asker's, empty when it has no address yet."""
 
     target: bytes
@@ -31,8 +31,7 @@ class Solicitation:
         return Message(Kind.NEIGHBOUR_SOLICITATION, 0, 0, body)
 
 
-@dataclass(frozen=True, slots=True)
-class Advertisement:
+class Advertisement(msgspec.Struct, frozen=True, gc=False):
     """`target` is at `mac`."""
 
     target: bytes
@@ -52,8 +51,7 @@ class Advertisement:
         return Message(Kind.NEIGHBOUR_ADVERTISEMENT, 0, word, body)
 
 
-@dataclass(frozen=True, slots=True)
-class RouterSolicitation:
+class RouterSolicitation(msgspec.Struct, frozen=True, gc=False):
     """Is there a router?"""
 
     mac: bytes = b""
@@ -65,8 +63,7 @@ class RouterSolicitation:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class RouterAdvertisement:
+class RouterAdvertisement(msgspec.Struct, frozen=True, gc=False):
     """There is: its MAC, the /64 prefix hosts form addresses in, MTU, resolvers, search list.
 
     `lifetime_s` is 0 for a router that is no default router; `prefix` empty for none.

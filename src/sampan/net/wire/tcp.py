@@ -7,8 +7,9 @@ else.
 from __future__ import annotations
 
 import struct
-from dataclasses import dataclass
 from enum import IntFlag
+
+import msgspec
 
 from sampan.net.wire.checksum import Buffer, checksum, pseudo_sum, verifies
 from sampan.net.wire.error import MalformedError
@@ -39,8 +40,7 @@ class Flag(IntFlag):
     CWR = 128
 
 
-@dataclass(frozen=True, slots=True)
-class Options:
+class Options(msgspec.Struct, frozen=True, gc=False):
     """The options of one segment; None or empty where it has none.
 
     `mss` in bytes; `window_shift` as sent, unclamped; `timestamp` is (value, echo reply);
@@ -120,8 +120,7 @@ def _blocks(data: bytes) -> tuple[tuple[int, int], ...]:
     return tuple(struct.iter_unpack("!II", data))
 
 
-@dataclass(frozen=True, slots=True)
-class Segment:
+class Segment(msgspec.Struct, frozen=True, gc=False):
     """A segment. `window` is the field as sent, before scaling."""
 
     source_port: int

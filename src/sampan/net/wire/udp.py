@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import struct
-from dataclasses import dataclass
+
+import msgspec
 
 from sampan.net.wire.checksum import Buffer, checksum, pseudo_sum, verifies
 from sampan.net.wire.error import MalformedError
@@ -14,8 +15,7 @@ HEADER_LENGTH = HEADER.size
 CHECKSUM_OFFSET = 6
 
 
-@dataclass(frozen=True, slots=True)
-class Udp:
+class Udp(msgspec.Struct, frozen=True, gc=False):
     """A datagram."""
 
     source_port: int

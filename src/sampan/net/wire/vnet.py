@@ -8,8 +8,9 @@ Little endian, as modern devices and this host's TAP have it.
 from __future__ import annotations
 
 import struct
-from dataclasses import dataclass
 from enum import IntEnum, IntFlag
+
+import msgspec
 
 from sampan.net.wire.checksum import Buffer
 from sampan.net.wire.error import MalformedError
@@ -40,8 +41,7 @@ class Segmentation(IntEnum):
 ECN = 0x80  # set beside a TCP kind: the segment carries CWR
 
 
-@dataclass(frozen=True, slots=True)
-class Offload:
+class Offload(msgspec.Struct, frozen=True, gc=False):
     """What the device did or has to do. Offsets count from the start of the frame."""
 
     flags: int = 0
