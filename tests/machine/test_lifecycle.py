@@ -3,6 +3,7 @@ import os
 import signal
 import socket
 
+import msgspec
 import pytest
 
 from sampan import machine
@@ -173,6 +174,16 @@ def test_hypervisor_commands_and_refusals(scripted, options):
 def test_spec_without_sense_is_refused(scripted, options):
     with pytest.raises(UsageError, match="0 cpus"):
         live(scripted("hang", cpus=0), options, lambda vm: vm.wait())
+
+
+@pytest.mark.parametrize(
+    ("network", "link_fd", "text"), [("stream", None, "needs a desc"), ("user", 1, "needs no desc")]
+)
+def test_a_network_has_the_link_it_needs(scripted, options, network, link_fd, text):
+    spec = scripted("hang", network=machine.Network(network))
+    linked = msgspec.structs.replace(options, link_fd=link_fd)
+    with pytest.raises(UsageError, match=text):
+        live(spec, linked, lambda vm: vm.wait())
 
 
 def test_missing_kernel_is_named(scripted, options, tmp_path):

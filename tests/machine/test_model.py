@@ -4,7 +4,8 @@ import msgspec
 import pytest
 
 from sampan.errors import UsageError
-from sampan.machine.model import Arch, End, Ending, MachineSpec
+from sampan.machine.forward import Forward
+from sampan.machine.model import Arch, End, Ending, MachineSpec, Network
 
 
 @pytest.mark.parametrize(
@@ -23,7 +24,15 @@ def test_unknown_architecture():
 
 @pytest.mark.parametrize(
     ("fields", "message"),
-    [({"cpus": 0}, "0 cpus"), ({"cpus": 256}, "256 cpus"), ({"mem_mib": 31}, "31 MiB of memory")],
+    [
+        ({"cpus": 0}, "0 cpus"),
+        ({"cpus": 256}, "256 cpus"),
+        ({"mem_mib": 31}, "31 MiB of memory"),
+        (
+            {"network": Network.NONE, "publish": (Forward.parse("1:1"),)},
+            "cannot publish ports itself",
+        ),
+    ],
 )
 def test_impossible_numbers(fields, message):
     with pytest.raises(UsageError, match=message):

@@ -17,7 +17,7 @@ not know Sampan's network either: for now a machine has QEMU's user networking, 
 from sampan.machine.blocking import Machine, launch
 from sampan.machine.forward import Forward
 from sampan.machine.lifecycle import VM, LaunchOptions
-from sampan.machine.model import Accelerator, Arch, End, Ending, MachineSpec
+from sampan.machine.model import Accelerator, Arch, End, Ending, MachineSpec, Network
 
 __all__ = [
     "VM",
@@ -29,5 +29,6 @@ __all__ = [
     "LaunchOptions",
     "Machine",
     "MachineSpec",
+    "Network",
     "launch",
 ]

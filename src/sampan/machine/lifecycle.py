@@ -14,12 +14,13 @@ from pathlib import Path
 import msgspec
 
 from sampan.base import log
+from sampan.errors import UsageError
 from sampan.machine import accel, port, qmp, state
 from sampan.machine.console import Console
 from sampan.machine.drivers.qemu import Qemu
 from sampan.machine.error import MachineEndedError, MachineError, MachineTimeoutError
 from sampan.machine.forward import Forward
-from sampan.machine.model import End, MachineSpec
+from sampan.machine.model import End, MachineSpec, Network
 from sampan.machine.panic import PanicWatch
 
 _log = log.get(__name__)
@@ -32,11 +33,13 @@ class LaunchOptions(msgspec.Struct, frozen=True, kw_only=True):
     """How a machine is launched, as opposed to what it is.
 
     `runtime_root` is where sockets live (None: `/tmp/sampan-UID`); `start_deadline_s` is for
-    the hypervisor to come up, not for the guest to boot.
+    the hypervisor to come up, not for the guest to boot. `link_fd` is the machine's end of a
+    connected Unix socket, for networks that need one (`model.Network`); it stays the caller's.
     """
 
     runtime_root: Path | None = None
     start_deadline_s: float = 30.0
+    link_fd: int | None = None
 
 
 class VM:
@@ -78,6 +81,7 @@ class VM:
         """
         options = options or LaunchOptions()
         spec.check()
+        _check_link(spec, options)
         _check_files(spec)
         port.check(spec.publish)
         root = state.runtime_root(options.runtime_root)
@@ -88,7 +92,7 @@ class VM:
                 prepare(console)
             hypervisor = await Qemu.start(
                 spec, accel=verdict.accel, folder=folder, console=console,
-                deadline_s=options.start_deadline_s,
+                deadline_s=options.start_deadline_s, link_fd=options.link_fd,
             )  # fmt: skip
             watch = PanicWatch(hypervisor.panicked)
             try:
@@ -170,6 +174,15 @@ def _accelerator(spec: MachineSpec, root: Path) -> accel.Verdict:
     if spec.accel is None:
         return accel.choose(spec.arch, root)
     return accel.require(spec.arch, spec.accel, root)
+
+
+def _check_link(spec: MachineSpec, options: LaunchOptions) -> None:
+    needs = spec.network in (Network.STREAM, Network.VHOST_USER)
+    if needs != (options.link_fd is not None):
+        raise UsageError(
+            f"a machine on the network {spec.network} needs "
+            f"{'a' if needs else 'no'} descriptor for its link"
+        )
 
 
 def _check_files(spec: MachineSpec) -> None:

@@ -1,8 +1,8 @@
 """What a machine is, before it exists, and how it ended: frozen values, no behaviour.
 
 Pure: no I/O and no clock. Only kernel+initrd boots today; the other ways to boot (firmware
-with a disk or an ISO) will be further optional fields beside `kernel`, as disks, shares and
-links will be further tuples beside `publish`.
+with a disk or an ISO) will be further optional fields beside `kernel`, as disks and shares will
+be further tuples beside `publish`.
 """
 
 from __future__ import annotations
@@ -50,6 +50,21 @@ class Accelerator(StrEnum):
     TCG = "tcg"
 
 
+class Network(StrEnum):
+    """What a machine's network device is connected to.
+
+    `user`: QEMU's own user networking, which publishes ports itself. `stream` and `vhost-user`:
+    a descriptor that is given when the machine is launched, with somebody at its other end who
+    speaks QEMU's framing (a length of 32 bits, big endian, in front of each frame), or is a
+    vhost-user back end. `none`: there is no device.
+    """
+
+    USER = "user"
+    STREAM = "stream"
+    VHOST_USER = "vhost-user"
+    NONE = "none"
+
+
 class MachineSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A machine that boots a Linux kernel directly.
 
@@ -65,6 +80,7 @@ class MachineSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     mem_mib: int = 1024
     arch: Arch = Arch.AMD64
     accel: Accelerator | None = None
+    network: Network = Network.USER
     publish: tuple[Forward, ...] = ()
     name: str = "sampan"
     mac: str = ""
@@ -82,6 +98,11 @@ class MachineSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
             raise UsageError(
                 f"{self.mem_mib} MiB of memory is too little for any Linux kernel",
                 hint=f"say at least {MIN_MEM_MIB} MiB",
+            )
+        if self.publish and self.network is not Network.USER:
+            raise UsageError(
+                f"a machine on the network {self.network} cannot publish ports itself",
+                hint="let whoever is at the other end of its link forward them",
             )
 
 

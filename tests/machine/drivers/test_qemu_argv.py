@@ -5,14 +5,14 @@ import pytest
 from sampan.errors import UnsupportedError
 from sampan.machine.drivers import qemu_argv
 from sampan.machine.forward import Forward
-from sampan.machine.model import Accelerator, Arch, MachineSpec
+from sampan.machine.model import Accelerator, Arch, MachineSpec, Network
 
 WIRING = qemu_argv.Wiring(control_fd=5, console_fd=6)
 
 
-def build(accel=Accelerator.TCG, **fields):
+def build(accel=Accelerator.TCG, wiring=WIRING, **fields):
     spec = MachineSpec(kernel=Path("web-kernel"), **fields)
-    return qemu_argv.build(spec, accel=accel, wiring=WIRING)
+    return qemu_argv.build(spec, accel=accel, wiring=wiring)
 
 
 def after(argv, flag):
@@ -104,3 +104,28 @@ def test_ipv6_is_refused():
     with pytest.raises(UnsupportedError, match="QEMU's user networking cannot do") as caught:
         build(publish=(Forward.parse("[::1]:80:80"),))
     assert caught.value.hint == "publish on 127.0.0.1 or 0.0.0.0"
+
+
+LINKED = qemu_argv.Wiring(control_fd=5, console_fd=6, link_fd=7)
+
+
+def test_a_machine_on_somebody_elses_network():
+    argv = build(wiring=LINKED, network=Network.STREAM, mac="02:00:00:00:00:01")
+    assert after(argv, "-netdev") == ["socket,id=net0,fd=7"]
+    assert after(argv, "-device")[-1] == "virtio-net-pci,netdev=net0,mac=02:00:00:00:00:01,romfile="
+    assert LINKED.descriptors == (5, 6, 7)
+
+
+def test_a_back_end_reads_frames_in_the_guests_memory():
+    argv = build(wiring=LINKED, network=Network.VHOST_USER, mem_mib=256)
+    assert after(argv, "-netdev") == ["vhost-user,id=net0,chardev=link"]
+    assert "socket,id=link,fd=7" in after(argv, "-chardev")
+    assert "memory-backend-memfd,id=ram0,size=256M,share=on" in after(argv, "-object")
+    assert after(argv, "-machine") == ["pc,memory-backend=ram0"]
+
+
+@pytest.mark.parametrize("arch", Arch)
+def test_a_machine_without_a_network(arch):
+    argv = build(arch=arch, network=Network.NONE)
+    assert "-netdev" not in argv
+    assert not any("virtio-net" in word for word in argv)

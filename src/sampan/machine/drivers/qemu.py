@@ -60,6 +60,7 @@ class Qemu:
         folder: Folder,
         console: Console,
         deadline_s: float,
+        link_fd: int | None = None,
     ) -> Qemu:
         """Start QEMU with the machine paused, console and control connected.
 
@@ -73,12 +74,14 @@ class Qemu:
             _listener(folder.control_socket) as control,
             _listener(folder.console_socket) as serial,
         ):
-            wiring = qemu_argv.Wiring(control_fd=control.fileno(), console_fd=serial.fileno())
+            wiring = qemu_argv.Wiring(
+                control_fd=control.fileno(), console_fd=serial.fileno(), link_fd=link_fd
+            )
             argv = qemu_argv.build(spec, accel=accel, wiring=wiring)
             with folder.messages.open("wb") as messages:
                 process = proc.start(
                     argv, stdout=messages, stderr=messages, new_session=True,
-                    pass_fds=(wiring.control_fd, wiring.console_fd),
+                    pass_fds=wiring.descriptors,
                 )  # fmt: skip
             qemu = cls(process, argv, folder)
             try:

@@ -11,23 +11,35 @@ as descriptors: no path, no race and no polling for their appearance.
 from __future__ import annotations
 
 import hashlib
+from typing import assert_never
 
 import msgspec
 
 from sampan.errors import UnsupportedError
 from sampan.machine.forward import Forward
-from sampan.machine.model import Accelerator, Arch, MachineSpec
+from sampan.machine.model import Accelerator, Arch, MachineSpec, Network
 
 _PROGRAMS = {Arch.AMD64: "qemu-system-x86_64", Arch.ARM64: "qemu-system-aarch64"}
 _PANIC_DEVICES = {Arch.AMD64: "pvpanic", Arch.ARM64: "pvpanic-pci"}
 NETDEV = "net0"
+MEMORY = "ram0"
 
 
 class Wiring(msgspec.Struct, frozen=True, kw_only=True):
-    """Descriptors QEMU inherits: listening Unix sockets for its control and the console."""
+    """Descriptors QEMU inherits: listening Unix sockets for its control and the console.
+
+    `link_fd` is its end of the network's socket, for networks that need one.
+    """
 
     control_fd: int
     console_fd: int
+    link_fd: int | None = None
+
+    @property
+    def descriptors(self) -> tuple[int, ...]:
+        """All of them."""
+        link = () if self.link_fd is None else (self.link_fd,)
+        return (self.control_fd, self.console_fd, *link)
 
 
 def program(arch: Arch) -> str:
@@ -47,20 +59,18 @@ def build(spec: MachineSpec, *, accel: Accelerator, wiring: Wiring) -> tuple[str
         program(spec.arch),
         "-name", _escape(spec.name),
         "-nodefaults", "-no-user-config", "-display", "none", "-S",
-        "-machine", _machine(spec.arch, accel),
+        "-machine", _machine(spec, accel),
         "-accel", _accelerator(spec, accel),
         "-cpu", _cpu(spec.arch, accel),
         "-smp", str(spec.cpus),
-        "-m", f"{spec.mem_mib}M",
+        *_memory(spec),
         *_boot(spec),
         *_sockets(wiring),
         "-action", "panic=shutdown" if spec.reboots else "panic=shutdown,reboot=shutdown",
         "-device", _PANIC_DEVICES[spec.arch],
         "-object", "rng-builtin,id=rng0",
         "-device", "virtio-rng-pci,rng=rng0",
-        "-netdev", ",".join(["user", f"id={NETDEV}", *map(_hostfwd, spec.publish)]),
-        # no option ROM: nothing boots from the network, and not every host has the file
-        "-device", f"virtio-net-pci,netdev={NETDEV},mac={spec.mac or mac_address(spec.name)},romfile=",
+        *_network(spec, wiring),
     )  # fmt: skip
 
 
@@ -71,10 +81,19 @@ def mac_address(name: str) -> str:
     return octets.hex(":")
 
 
-def _machine(arch: Arch, accel: Accelerator) -> str:
-    if arch is Arch.ARM64:  # KVM has only the interrupt controller of its host
-        return "virt,gic-version=host" if accel is Accelerator.KVM else "virt"
-    return "pc" if accel is Accelerator.TCG else "q35"
+def _machine(spec: MachineSpec, accel: Accelerator) -> str:
+    memory = f",memory-backend={MEMORY}" if spec.network is Network.VHOST_USER else ""
+    if spec.arch is Arch.ARM64:  # KVM has only the interrupt controller of its host
+        return ("virt,gic-version=host" if accel is Accelerator.KVM else "virt") + memory
+    return ("pc" if accel is Accelerator.TCG else "q35") + memory
+
+
+def _memory(spec: MachineSpec) -> tuple[str, ...]:
+    size = f"{spec.mem_mib}M"
+    if spec.network is not Network.VHOST_USER:
+        return ("-m", size)
+    # the back end reads and writes frames where the guest has them
+    return ("-m", size, "-object", f"memory-backend-memfd,id={MEMORY},size={size},share=on")
 
 
 def _accelerator(spec: MachineSpec, accel: Accelerator) -> str:
@@ -106,6 +125,28 @@ def _sockets(wiring: Wiring) -> tuple[str, ...]:
         "-chardev", f"socket,id=console,fd={wiring.console_fd},server=on,wait=on",
         "-serial", "chardev:console",
     )  # fmt: skip
+
+
+def _network(spec: MachineSpec, wiring: Wiring) -> tuple[str, ...]:
+    mac = spec.mac or mac_address(spec.name)
+    # no option ROM: nothing boots from the network, and not every host has the file
+    device = ("-device", f"virtio-net-pci,netdev={NETDEV},mac={mac},romfile=")
+    match spec.network:
+        case Network.NONE:
+            return ()
+        case Network.USER:
+            user = ",".join(["user", f"id={NETDEV}", *map(_hostfwd, spec.publish)])
+            return ("-netdev", user, *device)
+        case Network.STREAM:
+            # the same framing as `stream`, which QEMU has only since 7.2
+            return ("-netdev", f"socket,id={NETDEV},fd={wiring.link_fd}", *device)
+        case Network.VHOST_USER:
+            return (
+                "-chardev", f"socket,id=link,fd={wiring.link_fd}",
+                "-netdev", f"vhost-user,id={NETDEV},chardev=link", *device,
+            )  # fmt: skip
+        case _:
+            assert_never(spec.network)
 
 
 def _hostfwd(forward: Forward) -> str:
