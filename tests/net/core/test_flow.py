@@ -256,6 +256,13 @@ def test_sent_and_received_are_counted(play, opened):
     assert player.flow.is_finished
 
 
+def test_a_fin_ahead_of_a_gap_is_not_yet_the_end(player, opened):
+    player.play(opened + '< FPA 4 ack 1 "def"\n> A 1 ack 1 sack 4-7')
+    assert not player.flow.is_finished
+    player.play('< PA 1 ack 1 "abc"\n! DataReceived\n! FlowFinished\n> A 1 ack 7\n> A 1 ack 8')
+    assert player.flow.is_finished
+
+
 def test_buffers_of_an_aborted_flow_feed_those_that_wait(make_player, opened):
     player = make_player(limits=Limits(buffers_total=1), head=10).play(opened)
     machine, first = player.machine, player.flow

@@ -23,7 +23,7 @@ from sampan.net.core.receiver import Receiver
 from sampan.net.core.sender import Sender
 from sampan.net.core.state import HALF_OPEN, RECEIVING, SENDING, Input, State, allows, step
 from sampan.net.core.template import Line, Template
-from sampan.net.wire import ethernet, tcp
+from sampan.net.wire import ethernet, seqnum, tcp
 from sampan.net.wire.checksum import Buffer
 
 COPY_BELOW = 16384  # smaller payloads are copied, that they do not hold a large buffer
@@ -119,7 +119,7 @@ class Flow:
     @property
     def is_finished(self) -> bool:
         """Whether the machine will send nothing beyond what is pending."""
-        return self.fin_at is not None and self.receiver.next != self.fin_at
+        return self.fin_at is not None and seqnum.before(self.fin_at, self.receiver.next)
 
     def data(self) -> list[Buffer]:
         """What waits for the host, for `sendmsg`; maybe not all. Say what was `consumed`.
