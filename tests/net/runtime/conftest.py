@@ -226,6 +226,12 @@ class Machine:
         self.packet(Protocol.UDP, data, ip, destination.address)
         return own
 
+    def ping(
+        self, address: bytes, identifier: int = 1, sequence: int = 1, payload: bytes = b""
+    ) -> None:
+        echo = icmpv4.Echo(False, identifier, sequence, payload)
+        self.packet(Protocol.ICMP, echo.emit(), self.ip, address)
+
     def connect(self, remote: Endpoint, *, window: int = 65535) -> Connection:
         own = Endpoint(self.ip, self._next_port())
         connection = Connection(self, own, remote, window)

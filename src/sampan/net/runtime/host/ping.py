@@ -15,7 +15,6 @@ import secrets
 import socket
 import struct
 from collections import OrderedDict
-from dataclasses import replace
 
 from sampan.base import log
 from sampan.net.core.event import EchoRequested, Refusal
@@ -142,9 +141,17 @@ class _Ping:
                 continue
             _, _, _, identifier, sequence = _ECHO.unpack_from(data)
             if not self._identifier or identifier == self._identifier:
-                answered = replace(request, sequence=sequence)
+                answered = _numbered(request, sequence)
                 self._engine.stack.send_echo_reply(answered, data[_ECHO.size :], now)
 
     def close(self) -> None:
         self._engine.loop.unwatch(self._socket.fileno())
         self._socket.close()
+
+
+def _numbered(request: EchoRequested, sequence: int) -> EchoRequested:
+    """The one of the same program that had this number."""
+    return EchoRequested(
+        request.port, request.source, request.destination, request.identifier, sequence,
+        request.payload, request.hop_limit, request.quote,
+    )  # fmt: skip

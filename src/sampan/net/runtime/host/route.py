@@ -9,10 +9,12 @@ from __future__ import annotations
 
 import ipaddress
 import socket
+from collections.abc import Container
 from enum import StrEnum
 from typing import NamedTuple
 
 from sampan.net.core.network import Network
+from sampan.net.runtime.host.address import OwnAddresses
 
 
 class HostAccess(StrEnum):
@@ -35,13 +37,19 @@ class Target(NamedTuple):
 
 
 class Router:
-    """Finds targets. `own` are the host's addresses on its other networks; replace it at will."""
+    """Finds targets. `host` are the host's addresses on the network, `own` those it has elsewhere."""
 
-    def __init__(self, network: Network, host: frozenset[bytes], access: HostAccess) -> None:
+    def __init__(
+        self,
+        network: Network,
+        host: frozenset[bytes],
+        access: HostAccess,
+        own: Container[bytes] | None = None,
+    ) -> None:
         self.network = network
         self.host = host
         self.access = access
-        self.own: frozenset[bytes] = frozenset()
+        self.own: Container[bytes] = OwnAddresses() if own is None else own
 
     def target(self, address: bytes) -> Target | None:
         """Where `address` leads; None: nowhere that a machine may go."""
@@ -53,7 +61,7 @@ class Router:
             return Target(family, "::1" if six else "127.0.0.1")
         if address in self.network.ours or not is_global_unicast(address):
             return None
-        if address in self.own and self.access is not HostAccess.ALL:
+        if self.access is not HostAccess.ALL and address in self.own:
             return None
         return Target(family, socket.inet_ntop(family, address))
 

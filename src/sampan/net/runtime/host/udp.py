@@ -25,10 +25,8 @@ READS = 64  # datagrams, before others have their turn
 MAX_SOCKETS = 2048
 MAX_DATAGRAM = 65507
 _ASKED_BUFFER = 1 << 20  # the kernel gives what net.core.rmem_max allows
-_RECEIVE_ERRORS = {
-    socket.AF_INET: (socket.IPPROTO_IP, 11),
-    socket.AF_INET6: (socket.IPPROTO_IPV6, 25),
-}
+_TELL_ERRORS4 = socket.IPPROTO_IP, 11  # IP_RECVERR
+_TELL_ERRORS6 = socket.IPPROTO_IPV6, 25
 _ERROR_NUMBER = struct.Struct("=I")  # how `struct sock_extended_err` begins
 _ERROR_SPACE = socket.CMSG_SPACE(64)
 _SHORT = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
@@ -146,7 +144,8 @@ class UdpSockets:
         try:
             connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _ASKED_BUFFER)
             if sys.platform == "linux":
-                connection.setsockopt(*_RECEIVE_ERRORS[family], 1)
+                six = family == socket.AF_INET6
+                connection.setsockopt(*(_TELL_ERRORS6 if six else _TELL_ERRORS4), 1)
             connection.connect(address)
         except OSError:
             connection.close()
