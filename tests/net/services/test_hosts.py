@@ -2,7 +2,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sampan.net.services.hosts import Book, Entry, Hosts, machine_names, network_names, parse
+from sampan.net.services.hosts import (
+    Book,
+    Entry,
+    Hosts,
+    machine_label,
+    machine_names,
+    network_names,
+    parse,
+)
 from sampan.net.wire.address import parse_ip
 from sampan.net.wire.dns import format_name, parse_name
 
@@ -98,3 +106,23 @@ def test_a_table_that_makes_no_sense():
 def test_any_text_is_read_and_can_be_asked(text):
     for each in (text, f"10.0.0.1 {text}", f"{text} x"):
         book(parse(each, loopback="10.0.0.9"))
+
+
+@pytest.mark.parametrize(
+    ("text", "label"),
+    [
+        ("Web", "web"),
+        ("build-1.example.com", "build-1"),
+        ("host", ""),
+        ("WPAD", ""),
+        ("-x", ""),
+        ("x-", ""),
+        ("-", ""),
+        ("a b", ""),
+        ("a" * 64, ""),
+        ("ü", ""),
+        ("", ""),
+    ],
+)
+def test_machine_label(text, label):
+    assert machine_label(text) == label

@@ -202,3 +202,21 @@ def test_no_address_ever_has_two_holders(conversation):
         assert len(set(held)) == len(held)
         assert all(3 <= each[3] <= 6 for each in held)
         assert all(each.ip != ip(3) or each.mac == A for each in pool_.leases(now))
+
+
+def test_an_owner_leaves():
+    pool_ = pool(per_owner=2)
+    bound = pool_.bind(A, ip(3), 0, 100, owner=1)
+    pool_.offer(B, None, 0, owner=1)
+    other = pool_.bind(C, ip(5), 0, 100, owner=2)
+    assert pool_.offer(b"\2\0\0\0\0\7", None, 0, owner=1) is None
+    assert pool_.leave(1, 5) == (bound,)
+    assert pool_.leases(5) == (other,)
+    assert pool_.offer(b"\2\0\0\0\0\7", None, 5, owner=1).ip == ip(6)
+    assert pool_.offer(A, None, 5, owner=1).ip == ip(3)
+
+
+def test_fixed_addresses_are_told():
+    pool_ = pool(fixed={A: ip(9)})
+    pool_.fix(B, ip(4))
+    assert pool_.fixed == {A: ip(9), B: ip(4)}

@@ -29,6 +29,7 @@ DOMAIN = "sampan.internal"
 HOST_NAMES = (f"host.{DOMAIN}", "host.docker.internal", "vpnkit.host")
 GATEWAY_NAMES = (f"gateway.{DOMAIN}", "gateway.docker.internal", "gateway.internal")
 MAX_ENTRIES = 20_000
+_RESERVED = frozenset({"localhost", "host", "gateway", "wpad", "isatap"})
 
 _Key = TypeVar("_Key")
 _Value = TypeVar("_Value")
@@ -70,6 +71,18 @@ def machine_names(machines: Iterable[tuple[str, str]], domain: str = DOMAIN) -> 
     return Hosts(
         tuple(Entry(address, (f"{name}.{domain}", name)) for name, address in machines if name)
     )
+
+
+def machine_label(text: str) -> str:
+    """The name that a machine or link can have by `text`: its first label; empty for none.
+
+    Names by which programs find other things than machines (RFC 6761; WPAD, ISATAP) are nobody's.
+    """
+    label = text.lower().partition(".")[0]
+    fits = 0 < len(label) <= 63 and label.isascii() and label.replace("-", "").isalnum()
+    if not fits or label.startswith("-") or label.endswith("-") or label in _RESERVED:
+        return ""
+    return label
 
 
 class Book:

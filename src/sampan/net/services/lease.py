@@ -145,6 +145,20 @@ class Pool:
         self._by_mac[mac] = replace(lease, expires_s=now)
         return lease
 
+    def leave(self, owner: int, now: float) -> tuple[Lease, ...]:
+        """An owner is gone with all its machines: the leases that end, remembered as ever."""
+        ended = tuple(
+            each for each in self._by_mac.values() if each.owner == owner and each.expires_s > now
+        )
+        for lease in ended:
+            self._by_mac[lease.mac] = replace(lease, expires_s=now, owner=_NOBODY)
+        return tuple(lease for lease in ended if lease.bound)
+
+    @property
+    def fixed(self) -> dict[bytes, bytes]:
+        """The addresses that belong to one MAC alone, by MAC."""
+        return dict(self._fixed)
+
     def decline(self, mac: bytes, ip: bytes, now: float) -> bool:
         """`mac` found `ip`, which it was given, in use elsewhere: shun it for a while."""
         lease = self._by_mac.get(mac)
