@@ -1,7 +1,7 @@
 """The machine kit: virtual machines as values, and as objects that live and end.
 
 Knows nothing of images, documents or registries: it is given a kernel and an initrd. It does
-not know Sampan's network either: for now a machine has QEMU's user networking, and
+not know Sampan's network either: a machine takes the descriptor of a link, and
 `sampan.desktop.session` is the place that joins kits.
 
     from sampan import machine
