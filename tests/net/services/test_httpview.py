@@ -64,7 +64,8 @@ def test_a_conversation_however_cut(size):
 
 
 def test_an_exchange():
-    follower = Follower("1.2.3.4", 1.0, 1.5)
+    follower = Follower("1.2.3.4", 1.0)
+    follower.connected(1.5)
     follower.sent(GET[:10], 2.0)
     follower.sent(GET[10:], 2.25)
     follower.received(OK[:3], 3.0)

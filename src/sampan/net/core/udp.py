@@ -32,11 +32,14 @@ _MIN_STALE = 256
 
 
 class UdpFlow:
-    """Datagrams between two endpoints. `context` belongs to the runtime."""
+    """Datagrams between two endpoints. `context` belongs to the runtime.
+
+    `received` and `delivered` count payload bytes.
+    """
 
     __slots__ = (
-        "_closed", "_header", "_ip_sum", "_pseudo", "_waiting", "context", "ethernet", "flows",
-        "guest", "is_answered", "key", "mac", "port", "received", "remote", "used",
+        "_closed", "_header", "_ip_sum", "_pseudo", "_waiting", "context", "delivered", "ethernet",
+        "flows", "guest", "is_answered", "key", "mac", "port", "received", "remote", "used",
     )  # fmt: skip
 
     def __init__(
@@ -49,7 +52,7 @@ class UdpFlow:
         self.key = key_of(guest, remote)
         self.is_answered = False
         self.used = flows.now
-        self.received = 0
+        self.received = self.delivered = 0
         self._closed = False
         self._waiting: list[Buffer] = []
         self.ethernet = flows.mac + mac + EtherType.IPV4.to_bytes(2, "big")
@@ -84,6 +87,7 @@ class UdpFlow:
         flows, port = self.flows, self.port
         flows.now = self.used = now
         self.is_answered = True
+        self.delivered += len(payload)
         total = ipv4.HEADER_LENGTH + udp.HEADER_LENGTH + len(payload)
         if len(self.guest.address) == 16 or total > port.mtu:
             data = bytes(payload)

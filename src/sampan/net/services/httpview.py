@@ -132,16 +132,16 @@ class Follower:
     Args:
         host: what URLs name when a request does not: the address, with a port other than 80.
         opened: when the machine wanted the connection.
-        established: when there was one; None if that is not known.
     """
 
-    def __init__(self, host: str, opened: float, established: float | None = None) -> None:
+    def __init__(self, host: str, opened: float) -> None:
         self.language = Language.UNKNOWN
         self.server_name = ""  # of TLS
         self.gave_up = ""  # why it is no longer followed
         self.exchanges: list[Exchange] = []  # those seen since the caller last emptied it
         self._host = host
-        self._connect_s = None if established is None else max(0.0, established - opened)
+        self._opened = opened
+        self._connect_s: float | None = None
         self._start: bytearray | None = bytearray()
         self._requests, self._responses = Reader(MAX_HEAD), Reader(MAX_HEAD)
         self._pending: deque[_Pending] = deque()
@@ -154,6 +154,10 @@ class Follower:
     def is_following(self) -> bool:
         """Whether there is a point in showing it more."""
         return not self.gave_up
+
+    def connected(self, now: float) -> None:
+        """The connection was made."""
+        self._connect_s = max(0.0, now - self._opened)
 
     def sent(self, data: Buffer, now: float) -> None:
         """The client sent this."""

@@ -1,0 +1,273 @@
+"""The flows there are, as frozen records, and the last of those that are over.
+
+An observer of the engine: it is told of flows as they begin and end, and reads the rest (state,
+bytes) off them when somebody asks. What only others know (the policy's verdict, where the flow
+leads, who began it) is added by `annotate`.
+
+Pings have no flow in the stack; one machine pinging one address counts as one here.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict, deque
+from collections.abc import Callable
+from enum import StrEnum
+
+import msgspec
+
+from sampan.net.core import event
+from sampan.net.core.flow import Flow
+from sampan.net.core.udp import UdpFlow
+from sampan.net.runtime.engine import Engine
+from sampan.net.runtime.view.eventlog import EventLog
+from sampan.net.wire.address import format_ip
+
+MAX_PINGS = 1024
+MAX_OVER = 256
+PING_IDLE_S = 60.0
+
+
+class Kind(StrEnum):
+    """What a flow is."""
+
+    TCP = "tcp"
+    UDP = "udp"
+    ICMP = "icmp"
+    FORWARD = "forward"  # TCP that somebody on the host's side began
+
+
+class FlowRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """A flow as it was at one moment.
+
+    `machine` is the address of its end inside, `peer` that of the other; `names` those by which
+    the machine learnt the peer's address. `sent` and `received` are the machine's payload bytes.
+    `host` is where it leads on the host's side, if that is known and differs from the peer;
+    `process` who began a forward. `verdict` names the rule or hook that decided. `opened_s`
+    counts from 1970.
+    """
+
+    id: int
+    kind: Kind
+    link: str
+    machine: str
+    machine_port: int = 0
+    machine_name: str = ""
+    peer: str
+    peer_port: int = 0
+    names: tuple[str, ...] = ()
+    host: str = ""
+    process: str = ""
+    verdict: str = ""
+    state: str = ""
+    reason: str = ""
+    sent: int = 0
+    received: int = 0
+    opened_s: float
+    age_s: float = 0.0
+    idle_s: float = 0.0
+
+
+class Notes(msgspec.Struct, frozen=True, kw_only=True):
+    """What others know of a flow."""
+
+    host: str = ""
+    process: str = ""
+    verdict: str = ""
+
+
+class _Row:
+    """A flow that is there."""
+
+    __slots__ = ("count", "flow", "notes", "number", "opened", "opened_s", "used")
+
+    def __init__(
+        self,
+        number: int,
+        flow: Flow | UdpFlow | event.EchoRequested,
+        opened: float,
+        opened_s: float,
+    ) -> None:
+        self.number, self.flow = number, flow
+        self.opened = self.used = opened
+        self.opened_s = opened_s
+        self.count = 0  # of bytes, for pings
+        self.notes = Notes()
+
+
+class FlowTable:
+    """The flows of an engine.
+
+    Args:
+        engine: whose flows.
+        wall: gives the seconds since 1970.
+        names: the names by which a machine knows an address.
+        machine_name: what the machine of an address is called, or "".
+        events: where beginnings and ends are noted.
+    """
+
+    def __init__(
+        self,
+        engine: Engine,
+        wall: Callable[[], float],
+        *,
+        names: Callable[[bytes, bytes], tuple[str, ...]] = lambda machine, address: (),
+        machine_name: Callable[[bytes], str] = lambda address: "",
+        events: EventLog | None = None,
+    ) -> None:
+        self._engine = engine
+        self._wall = wall
+        self._names, self._machine_name = names, machine_name
+        self._events = events
+        self._number = 0
+        self._rows: dict[int, _Row] = {}  # by the identity of flows, which the rows keep alive
+        self._pings: OrderedDict[tuple[bytes, bytes], _Row] = OrderedDict()
+        self._over: deque[FlowRecord] = deque(maxlen=MAX_OVER)
+        self._sweep_at = MAX_OVER
+        engine.observe(event.FlowOpened, self._opened)
+        engine.observe(event.FlowEstablished, self._opened)
+        engine.observe(event.FlowClosed, self._closed)
+        engine.observe(event.FlowReset, self._reset)
+        engine.observe(event.DatagramsReceived, self._datagrams)
+        engine.observe(event.UdpFlowClosed, self._udp_closed)
+        engine.observe(event.EchoRequested, self._echo)
+
+    # What others ask and say
+
+    def records(self) -> list[FlowRecord]:
+        """The flows there are, oldest first."""
+        now = self._engine.loop.now()
+        self._sweep(now)
+        rows = sorted((*self._rows.values(), *self._pings.values()), key=lambda row: row.number)
+        return [self._record(row, now) for row in rows]
+
+    def over(self) -> list[FlowRecord]:
+        """The last that ended, oldest first."""
+        return list(self._over)
+
+    def record(self, flow: Flow | UdpFlow) -> FlowRecord | None:
+        """One flow; None if it is not there."""
+        row = self._rows.get(id(flow))
+        return None if row is None else self._record(row, self._engine.loop.now())
+
+    def number(self, flow: Flow | UdpFlow) -> int:
+        """What tells a flow from others; 0 if it is not there."""
+        row = self._rows.get(id(flow))
+        return 0 if row is None else row.number
+
+    def annotate(self, flow: Flow | UdpFlow, **notes: str) -> None:
+        """Note what is known of a flow: `host`, `process`, `verdict`. Nothing if it is over."""
+        row = self._rows.get(id(flow))
+        if row is not None:
+            row.notes = msgspec.structs.replace(row.notes, **notes)
+
+    def refused(self, flow: Flow | UdpFlow, verdict: str) -> None:
+        """A flow may not be, as this rule or hook says; for the record."""
+        self._begin(flow)
+        self.annotate(flow, verdict=verdict)
+        self._end(flow, "refused", kind="flow.refused")
+
+    # What the engine says
+
+    def _opened(self, each: event.FlowOpened | event.FlowEstablished, now: float) -> None:
+        self._begin(each.flow)
+
+    def _datagrams(self, each: event.DatagramsReceived, now: float) -> None:
+        if id(each.flow) not in self._rows:
+            self._begin(each.flow)
+
+    def _closed(self, each: event.FlowClosed, now: float) -> None:
+        self._end(each.flow, "")
+
+    def _reset(self, each: event.FlowReset, now: float) -> None:
+        self._end(each.flow, each.reason.value)
+
+    def _udp_closed(self, each: event.UdpFlowClosed, now: float) -> None:
+        self._end(each.flow, "")
+
+    def _echo(self, each: event.EchoRequested, now: float) -> None:
+        key = (each.source, each.destination)
+        row = self._pings.get(key)
+        if row is None:
+            self._number += 1
+            row = self._pings[key] = _Row(self._number, each, now, self._wall())
+            if len(self._pings) > MAX_PINGS:
+                self._pings.popitem(last=False)
+        row.used = now
+        row.count += len(each.payload)
+        self._pings.move_to_end(key)
+
+    def _begin(self, flow: Flow | UdpFlow) -> None:
+        if id(flow) in self._rows:
+            return
+        self._number += 1
+        now = self._engine.loop.now()
+        self._rows[id(flow)] = _Row(self._number, flow, now, self._wall())
+        if len(self._rows) >= self._sweep_at:
+            self._sweep(now)
+            self._sweep_at = 2 * len(self._rows) + MAX_OVER
+        self._note("flow.opened", self.record(flow))
+
+    def _end(self, flow: Flow | UdpFlow, reason: str, kind: str = "flow.closed") -> None:
+        row = self._rows.pop(id(flow), None)
+        if row is not None:
+            record = self._record(row, self._engine.loop.now())
+            record = msgspec.structs.replace(record, state="over", reason=reason)
+            self._over.append(record)
+            self._note(kind, record)
+
+    def _note(self, kind: str, record: FlowRecord | None) -> None:
+        if self._events is not None and record is not None:
+            self._events.append(kind, record)
+
+    def _sweep(self, now: float) -> None:
+        """Some ends are not told: refused flows, those that we reset, pings."""
+        flows = [each.flow for each in self._rows.values()]
+        for flow in flows:
+            if not isinstance(flow, event.EchoRequested) and _is_over(flow):
+                self._end(flow, "refused or reset")
+        while self._pings:
+            key, row = next(iter(self._pings.items()))
+            if row.used + PING_IDLE_S > now:
+                return
+            del self._pings[key]
+
+    def _record(self, row: _Row, now: float) -> FlowRecord:
+        flow = row.flow
+        if isinstance(flow, event.EchoRequested):
+            kind, guest, remote = Kind.ICMP, (flow.source, 0), (flow.destination, 0)
+            state, sent, received, used = "echo", row.count, 0, row.used
+        else:
+            guest, remote, sent, received = flow.guest, flow.remote, flow.received, flow.delivered
+            if isinstance(flow, Flow):
+                kind = Kind.FORWARD if flow.is_active else Kind.TCP
+                state, used = flow.state.value, flow.heard
+            else:
+                kind = Kind.UDP
+                state, used = "answered" if flow.is_answered else "asked", flow.used
+        plug = self._engine.plugs.get(flow.port)
+        return FlowRecord(
+            id=row.number,
+            kind=kind,
+            link=plug.name if plug is not None else "",
+            machine=format_ip(guest[0]),
+            machine_port=guest[1],
+            machine_name=self._machine_name(guest[0]),
+            peer=format_ip(remote[0]),
+            peer_port=remote[1],
+            names=self._names(guest[0], remote[0]),
+            host=row.notes.host,
+            process=row.notes.process,
+            verdict=row.notes.verdict,
+            state=state,
+            sent=sent,
+            received=received,
+            opened_s=row.opened_s,
+            age_s=max(0.0, now - row.opened),
+            idle_s=max(0.0, now - used),
+        )
+
+
+def _is_over(flow: Flow | UdpFlow) -> bool:
+    if isinstance(flow, Flow):
+        return not flow.is_alive
+    return flow.flows.table.get(flow.key) is not flow
