@@ -1,8 +1,9 @@
-"""What we write, read by the tools people have: GNU tar, bsdtar and skopeo."""
+"""What we write, read by the tools people have: GNU tar, bsdtar, skopeo and umoci."""
 
 import gzip
 import io
 import json
+import os
 
 import pytest
 
@@ -121,6 +122,20 @@ def test_skopeo_reads_an_exported_layout(image, tmp_path):
     assert shown["config"]["digest"] == found.manifest.config.digest
     proc.run(["skopeo", "--insecure-policy", "copy", source, f"dir:{tmp_path / 'dir'}"])
     assert (tmp_path / "dir" / found.layers[0].digest.hex).exists()
+
+
+def test_umoci_unpacks_an_exported_layout(image, tmp_path):
+    _, cache = image
+    export(cache, tmp_path / "out.tar", "oci")
+    layout = tmp_path / "layout"
+    layout.mkdir()
+    proc.run(["tar", "-xf", tmp_path / "out.tar", "-C", layout])
+    rootless = [] if os.getuid() == 0 else ["--rootless"]
+    name = f"{layout}:{REF.canonical}"
+    proc.run(["umoci", "unpack", *rootless, "--image", name, tmp_path / "bundle"])
+    unpacked = tmp_path / "bundle/rootfs"
+    proc.run(["diff", "-r", "--no-dereference", unpacked, tmp_path / "tree"])
+    assert (unpacked / "h").samefile(unpacked / LONG / "f")
 
 
 def test_skopeo_reads_an_exported_docker_archive(image, tmp_path):
