@@ -1,6 +1,8 @@
 import http.server
 import io
+import ssl
 import threading
+import urllib.error
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -42,7 +44,7 @@ def server():
     [
         ("web.yml", "web"),
         ("/some/where/web.prod.yaml", "web.prod"),
-        ("-", "system"),
+        ("-", "moby"),
         ("https://example.com/a/site.yml?raw=1", "site"),
         ("https://example.com/", "system"),
     ],
@@ -82,13 +84,29 @@ def test_addresses_are_fetched(server):
 
 
 def test_address_without_a_document(server):
-    with pytest.raises(SampanError, match=r"/no\.yml: Not Found"):
+    with pytest.raises(SampanError, match=r"/no\.yml cannot be fetched: Not Found"):
         source.read([f"{server}/no.yml"], SETTINGS)
 
 
 def test_address_without_a_server():
-    with pytest.raises(SampanError, match=r"127\.0\.0\.1:1/x: .*refused"):
+    with pytest.raises(SampanError) as caught:
         source.read(["http://127.0.0.1:1/x"], SETTINGS)
+    assert str(caught.value) == "http://127.0.0.1:1/x cannot be fetched: connection refused"
+
+
+def test_address_of_a_server_that_is_not_trusted(monkeypatch):
+    def refuse(*_, **__):
+        error = ssl.SSLCertVerificationError(1, "[SSL: X] certificate verify failed (_ssl.c:1)")
+        error.verify_message = "self-signed certificate"
+        raise urllib.error.URLError(error)
+
+    monkeypatch.setattr("urllib.request.urlopen", refuse)
+    with pytest.raises(SampanError) as caught:
+        source.read(["https://x.test/a.yml"], SETTINGS)
+    assert str(caught.value) == (
+        "https://x.test/a.yml: its certificate is not trusted: self-signed certificate"
+    )
+    assert "--cert-file" in (caught.value.hint or "")
 
 
 @pytest.mark.parametrize("word", ["http://", "http://[::1", "http://a b/", "http://\nx"])

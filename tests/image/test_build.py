@@ -200,6 +200,10 @@ def test_source_date_epoch(build):
             "files[1].source: /no/x: no such file or directory", None,
         ),
         (
+            {"text": YAML.replace("etc/motd", "etc/" + "m" * 256)}, DocumentError,
+            f"files[0].path: '{'m' * 80}'... has 256 bytes, and filesystems take 255", None,
+        ),
+        (
             {"text": YAML.replace("base:1", "no:1")}, SampanError,
             "init[0]: no:1 is not in the cache", "sampan cache pull no:1",
         ),

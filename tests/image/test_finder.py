@@ -60,7 +60,7 @@ def test_an_image_for_another_platform_is_fetched(cache, add_image):
 
 
 def test_errors_name_the_place_in_the_document(cache, add_image):
-    registry = Registry(add_image)
+    registry = Registry(add_image, "b:1")
     with pytest.raises(SampanError) as caught:
         find(Finder(cache, AMD64, fetch=registry.fetch), "a:1", "b:1")
     assert str(caught.value) == "init[0]: no a:1 anywhere"

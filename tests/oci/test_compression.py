@@ -94,9 +94,23 @@ def test_the_checksum_of_gzip_is_checked():
         list(decompress(io.BytesIO(bytes(data))))
 
 
-def test_garbage_behind_a_stream_is_refused():
-    with pytest.raises(DamagedStreamError):
-        list(decompress(io.BytesIO(PACKED[Compression.GZIP] + b"garbage")))
+@pytest.mark.usefixtures("gzip_library")
+@pytest.mark.parametrize("kind", COMPRESSED)
+@pytest.mark.parametrize("garbage", [b"garbage", bytes(700) + b"garbage", b"\x1e" * 100_000])
+def test_garbage_behind_a_stream_is_called_so(kind, garbage):
+    with pytest.raises(
+        DamagedStreamError, match=f"layer 3: something else follows the {kind} stream"
+    ):
+        list(decompress(io.BytesIO(PACKED[kind] + garbage), what="layer 3"))
+
+
+@pytest.mark.usefixtures("gzip_library")
+@pytest.mark.parametrize("kind", COMPRESSED)
+@pytest.mark.parametrize("length", [1, 3, 5, 7])
+def test_a_second_stream_that_is_cut_off_is_refused(kind, length):
+    data = PACKED[kind] + PACKED[kind][:length]
+    with pytest.raises(DamagedStreamError, match="ends too early"):
+        list(decompress(io.BytesIO(data)))
 
 
 @pytest.mark.usefixtures("gzip_library")

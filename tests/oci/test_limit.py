@@ -18,3 +18,7 @@ def test_every_limit_is_named_with_the_archive(field, check):
     check(DEFAULT_LIMITS, bound, "layer 1")
     with pytest.raises(LimitError, match=rf"layer 1: .*\({field}\)"):
         check(DEFAULT_LIMITS, bound + 1, "layer 1")
+
+
+def test_the_hint_promises_no_flag():
+    assert "no flag changes it" in (LimitError("layer 1", "much").hint or "")

@@ -20,8 +20,15 @@ def test_a_missing_file(tmp_path):
 
 
 def test_a_folder_is_no_document(tmp_path):
-    with pytest.raises(SampanError, match="cannot be read: Is a directory"):
+    with pytest.raises(UsageError, match="is a folder, not a file") as caught:
         Source.file(tmp_path)
+    assert caught.value.hint == "name the YAML file in it"
+
+
+def test_a_file_that_cannot_be_read(tmp_path):
+    (tmp_path / "a").write_text("")
+    with pytest.raises(SampanError, match="cannot be read: Not a directory"):
+        Source.file(tmp_path / "a" / "b")
 
 
 @pytest.mark.parametrize("content", [b"\xff\xfe", b"a: \xe9", "lone \ud800 surrogate"])

@@ -10,6 +10,9 @@ from enum import StrEnum
 
 import msgspec
 
+NAME_MAX = 255
+"""Bytes that one part of a name may have: more fit into no filesystem of Linux."""
+
 
 class Kind(StrEnum):
     """What a node is; the letters are those of `ls -l` and `find -type`, and `h` for hard links."""

@@ -12,6 +12,7 @@ from sampan.errors import SampanError, UsageError
 from sampan.spec.source import MAX_BYTES, Source
 
 DEFAULT_NAME = "system"  # what outputs are called when no file gives a name
+STDIN_NAME = "moby"  # when there is none: as LinuxKit calls them
 _TIMEOUT_S = 30
 
 
@@ -29,7 +30,7 @@ def read(words: Sequence[str], settings: Settings) -> list[Source]:
 def name_of(word: str) -> str:
     """What outputs made from document `word` are called: its file name without extension."""
     if word == "-":
-        return DEFAULT_NAME
+        return STDIN_NAME
     path = urllib.parse.urlsplit(word).path if _is_address(word) else word
     return Path(path).stem or DEFAULT_NAME
 
@@ -59,6 +60,14 @@ def _fetch(address: str, settings: Settings) -> bytes:
         with urllib.request.urlopen(address, timeout=_TIMEOUT_S, context=context) as answer:
             data: bytes = answer.read(MAX_BYTES + 1)
     except (OSError, ValueError, http.client.HTTPException) as error:
-        reason = error.reason if isinstance(error, urllib.error.URLError) else error
-        raise SampanError(f"{address}: {reason}", hint="is the address right?") from error
+        why = error.reason if isinstance(error, urllib.error.URLError) else error
+        if isinstance(why, ssl.SSLCertVerificationError):
+            raise SampanError(
+                f"{address}: its certificate is not trusted: {why.verify_message}",
+                hint="if it is right, name its authority: --cert-file FILE",
+            ) from error
+        said = why.strerror.lower() if isinstance(why, OSError) and why.strerror else why
+        raise SampanError(
+            f"{address} cannot be fetched: {said}", hint="is the address right?"
+        ) from error
     return data

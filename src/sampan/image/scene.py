@@ -6,9 +6,10 @@ takes the name over; a directory that is there stays, with the new owner, mode a
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 
-from sampan.base.entry import Entry, Kind
+from sampan.base.entry import NAME_MAX, Entry, Kind
 from sampan.errors import SampanError
 from sampan.image.overlay import Draft, follow, links_of, overlay
 from sampan.image.step import FIXED_MTIME_S, Content, Made
@@ -22,6 +23,7 @@ ff02::2 ip6-allrouters
 """
 _NO_RESOLVER = b"\n# no resolv.conf configured\n"
 _RESOLVER = "/run/resolvconf/resolv.conf"
+_SHOWN = 80  # characters of a name in an error
 _ALWAYS_THERE = ("dev", "dev/pts", "dev/shm", "etc", "proc", "sys")
 
 
@@ -74,9 +76,11 @@ class Scene:
         """Put an entry; who else has the name loses it.
 
         Raises:
-            SampanError: a tree has a folder there, and the entry is none.
+            SampanError: a tree has a folder there, and the entry is none; or the name is too
+                long for a filesystem.
         """
         name = entry.name
+        _check_length(name)
         for draft, own in self._holders(name):
             there = draft.nodes[own].entry.kind
             if there is Kind.DIRECTORY and entry.kind is Kind.DIRECTORY:
@@ -138,3 +142,12 @@ class Scene:
                 own = draft_there.find("/".join(parts[depth:]))
                 if own is not None:
                     yield draft_there, own
+
+
+def _check_length(name: str) -> None:
+    longest = max(name.split("/"), key=len)
+    length = len(os.fsencode(longest))
+    if length > NAME_MAX:
+        raise SampanError(
+            f"{longest[:_SHOWN]!r}... has {length} bytes, and filesystems take {NAME_MAX}"
+        )

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
 
 PIECE = 1 << 20  # bytes of output at a time
+_MAGIC = 6  # bytes by which the kinds can be told apart
 _INPUT = 1 << 18  # bytes of input at a time
 _XZ_MEMORY = 128 << 20
 _GZIP_WRAPPER = 31  # zlib's number for "a gzip header, 32 KiB window"
@@ -106,7 +107,14 @@ def _members(
 ) -> Iterator[bytes]:
     """A compressed stream is one member or several on end, perhaps with zeros behind."""
     make = _decompressors()[compression]
+    first = True
     while data := data or stream.read(_INPUT):
+        while len(data) < _MAGIC and (more := stream.read(_INPUT)):
+            data += more
+        # what is cut off within its first bytes is no garbage
+        if not first and detect(data.ljust(_MAGIC)) is not compression and len(data) >= _MAGIC:
+            raise DamagedStreamError(f"{what}: something else follows the {compression} stream")
+        first = False
         decompressor = make()
         yield from _member(stream, data, decompressor, f"{what}: the {compression} stream")
         data = decompressor.unused_data

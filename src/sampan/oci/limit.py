@@ -18,7 +18,8 @@ class LimitError(SampanError):
     def __init__(self, what: str, limit: str) -> None:
         super().__init__(
             f"{what}: {limit}",
-            hint="if the image is to be trusted, raise the limit of the same name",
+            hint="this protects your computer, and no flag changes it; for an image to be trusted "
+            "a Python program can (sampan.oci.limit.Limits)",
         )
 
 

@@ -63,6 +63,10 @@ class Source:
                 data = stream.read(MAX_BYTES + 1)
         except FileNotFoundError as error:
             raise UsageError(f"{path}: no such file", hint="check the path") from error
+        except IsADirectoryError as error:
+            raise UsageError(
+                f"{path}: is a folder, not a file", hint="name the YAML file in it"
+            ) from error
         except OSError as error:
             raise SampanError(f"{path}: cannot be read: {error.strerror}") from error
         return cls.text(data, str(path), folder=path.parent)

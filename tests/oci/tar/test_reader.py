@@ -188,6 +188,7 @@ def test_an_archive_may_lack_its_end():
         (blocks(encode(Header(b"./"  , type=b"2", target=b"x"))), "names the root"),
         (blocks(encode(Header(b"a", type=b"2"))), "no usable target"),
         (blocks(extended({"path": b"a\0b"}), encode(Header(b"a"))), "a NUL in its name"),
+        (blocks(extended({"path": b"d/" + b"n" * 256}), encode(Header(b"a"))), "name has 256 bytes"),
         (blocks(encode(Header(b"a", type=b"S"))), "sparse files are not supported"),
         (blocks(extended({"GNU.sparse.major": b"1"}), encode(Header(b"a"))), "sparse"),
         (blocks(encode(Header(b"a", type=b"M"))), "unknown type b'M'"),
@@ -232,7 +233,7 @@ def test_a_file_larger_than_the_limit_is_refused_before_it_is_read():
 
 
 def test_gnu_long_names_and_volume_labels():
-    long = b"n" * 300
+    long = b"n" * 200 + b"/" + b"n" * 99
     stream = blocks(
         encode(Header(b"label", type=b"V")),
         encode(Header(b"././@LongLink", size=301, type=b"L")) + long + bytes(1 + padding(301)),

@@ -100,8 +100,8 @@ def test_a_folder_with_something_in_it_is_left_alone(cache, put_image, tmp_path)
 
 
 def test_what_the_system_refuses_is_named(unpacked, layer, item):
-    with pytest.raises(ExtractError, match=r"cannot unpack n{300} into .*: File name too long"):
-        unpacked(layer([item("n" * 300)]))
+    with pytest.raises(ExtractError, match=r"cannot unpack l into .*: File name too long"):
+        unpacked(layer([item("l", to="t" * 4096)]))
 
 
 @pytest.mark.usefixtures("as_nobody")

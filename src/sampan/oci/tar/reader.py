@@ -11,7 +11,7 @@ import os
 from collections.abc import Iterator
 from typing import IO
 
-from sampan.base.entry import Entry, Kind
+from sampan.base.entry import NAME_MAX, Entry, Kind
 from sampan.oci.limit import DEFAULT_LIMITS, Limits
 from sampan.oci.tar import header as raw
 from sampan.oci.tar import pax
@@ -27,6 +27,7 @@ _KINDS = {
 _PAX, _PAX_SUN, _PAX_GLOBAL = b"x", b"X", b"g"
 _LONG_NAME, _LONG_TARGET = b"L", b"K"
 _VOLUME_LABEL = b"V"
+_SHOWN = 80  # bytes of a name in an error
 _MAX_ID = 2**32 - 1
 _MAX_TIME_NS = 2**63 - 1
 
@@ -245,6 +246,11 @@ def _clean(name: bytes) -> str:
     """`./usr//bin/` as `usr/bin`."""
     if b"\x00" in name:
         raise ValueError(f"{os.fsdecode(name)!r} has a NUL in its name")
+    if len(name) > NAME_MAX and (length := max(map(len, name.split(b"/")))) > NAME_MAX:
+        raise ValueError(
+            f"a part of a name has {length} bytes, and filesystems take {NAME_MAX}: "
+            f"{os.fsdecode(name)[:_SHOWN]!r}..."
+        )
     text = os.fsdecode(name)
     if "//" not in text and "./" not in text and not text.endswith((".", "/")) and text[:1] != "/":
         return text
