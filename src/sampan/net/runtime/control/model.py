@@ -1,0 +1,165 @@
+"""What the control API says and is told. The fields are the interface: they may be added to.
+
+Addresses are text, sizes are bytes, times are seconds. Unknown fields of a request are refused,
+so that a misspelt one is not silently passed over; a client must bear unknown ones in answers.
+
+Forwards, flows and leases are said as the network itself does: `services.forward.Forward`,
+`view.flowtable.FlowRecord`, `service.dhcp.LeaseRecord`.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from sampan.net.services.forward import DEFAULT_BIND, Protocol
+
+
+class NetworkRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """One running network. `listens` are the links' specs, as given to `--listen`."""
+
+    name: str
+    version: str
+    pid: int
+    subnet: str
+    gateway: str
+    host: str
+    prefix6: str
+    mtu: int
+    host_access: str
+    listens: tuple[str, ...] = ()
+
+
+class LinkRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """A plugged-in link, with what its machine sent and received. `macs` are stations seen on it."""
+
+    id: int
+    name: str
+    mtu: int
+    macs: tuple[str, ...] = ()
+    sent_frames: int = 0
+    sent: int = 0
+    received_frames: int = 0
+    received: int = 0
+
+
+class Stats(msgspec.Struct, frozen=True, kw_only=True):
+    """Counters since the network began, and how much there is now."""
+
+    uptime_s: float
+    counters: dict[str, int]
+    gauges: dict[str, int]
+
+
+class NameRecord(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A name that the network's DNS answers, and its addresses."""
+
+    name: str
+    addresses: tuple[str, ...]
+    ttl_s: int = 60
+
+
+class NameAsked(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Which name."""
+
+    name: str
+
+
+class Place(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Where a forward listens: a port of an address, or a Unix socket's path."""
+
+    bind: str = DEFAULT_BIND
+    port: int = 0
+    path: str = ""
+    protocol: Protocol = Protocol.TCP
+
+
+class CaptureAsked(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A capture to a file: an absolute path. `snap_length` 0 keeps frames whole."""
+
+    path: str
+    filter: str = ""
+    snap_length: int = 0
+
+
+class CaptureStream(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A capture to be sent as the response."""
+
+    filter: str = ""
+    snap_length: int = 0
+
+
+class CaptureRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """A running capture."""
+
+    id: str
+    path: str
+    filter: str = ""
+
+
+class CaptureNamed(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Which capture."""
+
+    id: str
+
+
+class EventsAsked(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Events after number `after`; with `follow` the response goes on as they happen.
+
+    `kind` narrows them to kinds that begin with it.
+    """
+
+    after: int = 0
+    follow: bool = False
+    kind: str = ""
+
+
+class EventRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """Something that happened. `time_s` counts from 1970; `data` depends on `kind`."""
+
+    number: int
+    time_s: float
+    kind: str
+    data: dict[str, Any] = {}
+
+
+class RuleDocument(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A rule of a policy; it has either `allow` or `deny`, a list of names and networks."""
+
+    allow: tuple[str, ...] = ()
+    deny: tuple[str, ...] = ()
+    port: tuple[str, ...] = ()
+    protocol: str | None = None
+    name: str = ""
+
+
+class PolicyDocument(msgspec.Struct, frozen=True, kw_only=True):
+    """What machines may reach: the first rule that matches decides, else the default."""
+
+    default: str = "allow"
+    rules: tuple[RuleDocument, ...] = ()
+
+
+class Fault(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Why a call failed. `code` is the exit status of `sampan`; `problems` those of a document."""
+
+    code: int
+    message: str
+    hint: str | None = None
+    owner: str | None = None
+    problems: tuple[FaultProblem, ...] = ()
+
+
+class FaultProblem(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One fault of a document: where in it, what, and what to do."""
+
+    path: str
+    message: str
+    hint: str | None = None
+
+
+class Failed(msgspec.Struct, frozen=True):
+    """The body of every response that is not a success."""
+
+    error: Fault
