@@ -31,14 +31,14 @@ def arrived(flow: Flow, segment: Segment) -> bool:
         return True
     flow.answered = flow.ledger.now
     if not _is_timely(flow, segment) or not _in_window(flow, segment):
-        if not int(segment.flags) & _RST:
+        if not segment.flags & _RST:
             flow.challenge() if not segment.length else flow.owe_ack(now=True)
         return True
-    if int(segment.flags) & _RST:
+    if segment.flags & _RST:
         _reset(flow, segment)
-    elif int(segment.flags) & _SYN:
+    elif segment.flags & _SYN:
         flow.challenge()
-    elif int(segment.flags) & _ACK:
+    elif segment.flags & _ACK:
         _synchronized(flow, segment)
     return True
 
@@ -60,7 +60,7 @@ def _synchronized(flow: Flow, segment: Segment) -> None:
     if flow.state in RECEIVING:
         _data(flow, segment)
         if flow.fin_at is not None and flow.fin_at == flow.receiver.next:
-            _finished(flow)
+            finished(flow)
     flow.rearm()
 
 
@@ -68,13 +68,13 @@ def _is_successor(flow: Flow, segment: Segment) -> bool:
     """Whether a SYN may replace a connection in TIME_WAIT (RFC 9293, 3.10.7.4; RFC 6191)."""
     return (
         flow.state is State.TIME_WAIT
-        and int(segment.flags) & _CONTROL == _SYN
+        and segment.flags & _CONTROL == _SYN
         and seqnum.before(flow.receiver.next, segment.sequence)
     )
 
 
 def _while_offered(flow: Flow, segment: Segment) -> bool:
-    flags = int(segment.flags) & _CONTROL
+    flags = segment.flags & _CONTROL
     expected = flow.receiver.next
     if flags & _RST:
         if segment.sequence in (expected, seqnum.add(expected, -1)):
@@ -89,7 +89,7 @@ def _while_offered(flow: Flow, segment: Segment) -> bool:
 def _is_repeated_syn(flow: Flow, segment: Segment) -> bool:
     return (
         flow.state is State.SYN_RECEIVED
-        and int(segment.flags) & _CONTROL == _SYN
+        and segment.flags & _CONTROL == _SYN
         and seqnum.add(segment.sequence, 1) == flow.receiver.next
     )
 
@@ -97,16 +97,16 @@ def _is_repeated_syn(flow: Flow, segment: Segment) -> bool:
 def _while_opening(flow: Flow, segment: Segment) -> None:
     """SYN_SENT (RFC 9293, 3.10.7.3): we open a connection to the machine."""
     sender = flow.sender
-    answers = int(segment.flags) & _ACK
+    answers = segment.flags & _ACK
     if answers and segment.acknowledgment != sender.next:
-        if not int(segment.flags) & _RST:
+        if not segment.flags & _RST:
             flow.send_segment(_RST, segment.acknowledgment)
         return
-    if int(segment.flags) & _RST:
+    if segment.flags & _RST:
         if answers:
             flow.end(event.Reason.REFUSED)
         return
-    if not int(segment.flags) & _SYN:
+    if not segment.flags & _SYN:
         return
     handshake.negotiate(flow, segment)
     flow.receiver.window()
@@ -122,7 +122,7 @@ def _while_opening(flow: Flow, segment: Segment) -> None:
 
 def _is_timely(flow: Flow, segment: Segment) -> bool:
     """PAWS: a segment older than what was seen already is from another life of these numbers."""
-    if not flow.stamped or int(segment.flags) & _RST:
+    if not flow.stamped or segment.flags & _RST:
         return True
     if segment.options.timestamp is None:
         return False
@@ -193,7 +193,7 @@ def _take_window(flow: Flow, segment: Segment) -> None:
 def _data(flow: Flow, segment: Segment) -> None:
     receiver = flow.receiver
     start, payload = segment.sequence, segment.payload
-    if int(segment.flags) & _FIN and flow.fin_at is None:
+    if segment.flags & _FIN and flow.fin_at is None:
         flow.fin_at = seqnum.add(start, len(payload))
     if flow.fin_at is not None:
         payload = payload[: max(seqnum.distance(start, flow.fin_at), 0)]
@@ -217,7 +217,7 @@ def _data(flow: Flow, segment: Segment) -> None:
         flow.send_segment(_ACK)  # at once, so that the machine sees each loss (RFC 5681, 4.2)
 
 
-def _finished(flow: Flow) -> None:
+def finished(flow: Flow) -> None:
     """The machine's FIN is in order."""
     flow.receiver.next = seqnum.add(flow.receiver.next, 1)
     flow.heard = flow.ledger.now

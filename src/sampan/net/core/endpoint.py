@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import struct
 from typing import NamedTuple
 
 from sampan.net.wire import address
+
+_PORTS = struct.Struct("!HH")
 
 
 class Endpoint(NamedTuple):
@@ -20,7 +23,4 @@ class Endpoint(NamedTuple):
 
 def key_of(source: Endpoint, destination: Endpoint) -> bytes:
     """What identifies a flow: addresses and ports as they follow one another in its packets."""
-    return b"".join((
-        source.address, destination.address,
-        source.port.to_bytes(2, "big"), destination.port.to_bytes(2, "big"),
-    ))  # fmt: skip
+    return source[0] + destination[0] + _PORTS.pack(source[1], destination[1])

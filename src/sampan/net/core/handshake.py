@@ -7,6 +7,7 @@ that a machine with a larger interface sends nothing that would have to be fragm
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from sampan.net.core.state import State
@@ -54,13 +55,16 @@ def send_syn(flow: Flow) -> None:
     answer = flow.state is State.SYN_RECEIVED
     scaled = not answer or flow.options.window_shift is not None
     stamped = flow.stamped if answer else flow.ledger.network.timestamps
-    options = tcp.Options(
-        mss=largest_segment(flow),
-        window_shift=flow.receiver.scale_for() if scaled else None,
-        sack_permitted=flow.sack or not answer,
-        timestamp=flow.stamps if stamped else None,
+    shift = flow.receiver.scale_for() if scaled else None
+    options = _options(
+        largest_segment(flow), shift, flow.sack or not answer, flow.stamps if stamped else None
     )
     flow.port.send(flow.template.header(
         flow.sender.una, flow.receiver.next if answer else 0,
-        _SYN_ACK if answer else _SYN, flow.receiver.syn_window(), options.emit(),
+        _SYN_ACK if answer else _SYN, flow.receiver.syn_window(), options,
     ))  # fmt: skip
+
+
+@lru_cache(maxsize=64)  # without timestamps they are the same for all flows of a port
+def _options(mss: int, shift: int | None, sack: bool, stamps: tuple[int, int] | None) -> bytes:
+    return tcp.Options(mss, shift, sack, stamps).emit()

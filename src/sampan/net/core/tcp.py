@@ -35,7 +35,7 @@ _MIN_FRAME4, _MIN_FRAME6 = 54, 74
 _TCP = 6  # the protocol's number, as a plain int
 _STAMP_KIND = b"\x01\x01\x08\x0a"
 _FIN, _SYN, _RST, _ACK = 0x01, 0x02, 0x04, 0x10  # `wire.tcp.Flag` as plain, quick ints
-_PUSH_MASK = 0xFFF7
+_USUAL_MASK = 0xFFF6  # PSH and FIN may be there or not
 
 
 class Tcp:
@@ -68,8 +68,10 @@ class Tcp:
         if end > len(frame) or not ((head and frame[0] & 3) or _is_intact4(frame[head + 14 : end])):
             return False
         return (
-            control & _PUSH_MASK == flow.control
-            and self._segment(flow, sequence, number, window, frame, end, total - flow.header_size)
+            control & _USUAL_MASK == flow.control
+            and self._segment(
+                flow, sequence, number, window, frame, end, total - flow.header_size, control & _FIN
+            )
         ) or self._unusual(flow, frame[head + 34 : end])
 
     def frame6(self, port: Port, frame: memoryview) -> bool:
@@ -93,8 +95,17 @@ class Tcp:
         if end > len(frame) or not ((head and frame[0] & 3) or _is_intact6(frame[head + 14 : end])):
             return False
         return (
-            control & _PUSH_MASK == flow.control
-            and self._segment(flow, sequence, number, window, frame, end, length - flow.header_size)
+            control & _USUAL_MASK == flow.control
+            and self._segment(
+                flow,
+                sequence,
+                number,
+                window,
+                frame,
+                end,
+                length - flow.header_size,
+                control & _FIN,
+            )
         ) or self._unusual(flow, frame[head + 54 : end])
 
     def _unusual(self, flow: Flow, data: memoryview) -> bool:
@@ -108,18 +119,21 @@ class Tcp:
 
     def _segment(
         self, flow: Flow, sequence: int, number: int, window: int, frame: memoryview, end: int,
-        size: int,
+        size: int, fin: int,
     ) -> bool:  # fmt: skip
-        """Take in `size` bytes of payload before `end`, and an acknowledgment; False: not here."""
+        """Take in `size` bytes of payload before `end`, a FIN (0 or 1) and an acknowledgment.
+
+        False: not here, and nothing is changed.
+        """
         receiver, sender = flow.receiver, flow.sender
         if sequence != receiver.next or size < 0 or receiver.pieces:
             return False
         acked = (number - sender.una) & 0xFFFFFFFF
-        if not acked and not size and window == sender.field:
+        if not acked and not size and not fin and window == sender.field:
             return False  # a duplicate, or a probe
         if acked > (sender.next - sender.una) & 0xFFFFFFFF or sender.duplicates:
             return False
-        if size and (size > receiver.open_window or flow.fin_at is not None):
+        if (size or fin) and (size + fin > receiver.open_window or flow.fin_at is not None):
             return False
         if sender.recover is not None or (receiver.kept and not receiver.has_room(size)):
             return False
@@ -136,6 +150,9 @@ class Tcp:
             flow.unblock()
         if size:
             flow.deliver(frame[end - size : end])
+        if fin:
+            flow.fin_at = receiver.next
+            arrival.finished(flow)
         return True
 
     def segment_received(
@@ -149,9 +166,9 @@ class Tcp:
             return
         if flow is not None and flow.port is not port:
             return
-        if int(segment.flags) & (_SYN | _ACK | _RST | _FIN) == _SYN:
+        if segment.flags & (_SYN | _ACK | _RST | _FIN) == _SYN:
             self._offer(port, mac, guest, remote, segment)
-        elif not int(segment.flags) & _RST:
+        elif not segment.flags & _RST:
             self._reject(port, mac, guest, remote, segment)
 
     def _offer(
@@ -206,7 +223,7 @@ class Tcp:
         if not port.may_complain(self.ledger.now):
             return
         line = Line(self.ledger.network.mac, mac, remote, guest, port.head)
-        if int(segment.flags) & _ACK:
+        if segment.flags & _ACK:
             header = Template(line).header(segment.acknowledgment, 0, _RST, 0)
         else:
             number = (segment.sequence + segment.length) & 0xFFFFFFFF

@@ -14,13 +14,15 @@ where fragmenting is forbidden.
 from __future__ import annotations
 
 import struct
-from dataclasses import dataclass
+from functools import cache, lru_cache
+
+import msgspec
 
 from sampan.net.core.buffer import HEADROOM, SendBuffer
 from sampan.net.core.endpoint import Endpoint, key_of
 from sampan.net.core.port import Frame
 from sampan.net.wire import ethernet, ipv4, tcp, vnet
-from sampan.net.wire.checksum import Buffer, checksum, pseudo_sum, word_sum
+from sampan.net.wire.checksum import Buffer, checksum, residue
 
 _ACK_AND_PUSH = 0x18
 _NEEDS_CHECKSUM = int(vnet.Flag.NEEDS_CHECKSUM)
@@ -29,10 +31,16 @@ _STAMP = struct.Struct("!III")
 _STAMP_KIND = 0x0101080A  # two NOPs, and the option's kind and length
 IPV4_HEADERS = 54
 IPV6_HEADERS = 74
+_START4 = ethernet.EtherType.IPV4.to_bytes(2, "big") + bytes([0x45, 0])
+_START6 = ethernet.EtherType.IPV6.to_bytes(2, "big") + bytes([0x60, 0, 0, 0])
+_MIDDLE4 = struct.pack(
+    "!HHBB", 0, ipv4.DONT_FRAGMENT, ipv4.DEFAULT_HOP_LIMIT, ipv4.Protocol.TCP
+)  # fmt: skip
+_MIDDLE6 = bytes([ipv4.Protocol.TCP, ipv4.DEFAULT_HOP_LIMIT])
+_SUM4 = 0x4500 + residue(_MIDDLE4)
 
 
-@dataclass(frozen=True, slots=True)
-class Line:
+class Line(msgspec.Struct, frozen=True):
     """What a flow's template is made for: where its frames go, and what the device does."""
 
     source_mac: bytes
@@ -40,65 +48,64 @@ class Line:
     source: Endpoint
     destination: Endpoint
     head: int
-    hop_limit: int = ipv4.DEFAULT_HOP_LIMIT
+
+
+@cache
+def _layout(head: int, six: bool) -> struct.Struct:
+    """All headers behind an offload header of `head` bytes, up to where options begin."""
+    return struct.Struct(f"!{head}s18sH2s36sIIHHHH" if six else f"!{head}s16sH6sH12sIIHHHH")
+
+
+@lru_cache(maxsize=256)  # there are as many as there are segment sizes
+def _offload(head: int, six: bool, mss: int, options: int) -> tuple[bytes, bytes]:
+    """The offload headers of a segment that fits the MTU, and of one that is to be cut."""
+    if not head:
+        return b"", b""
+    start = (IPV6_HEADERS if six else IPV4_HEADERS) - tcp.HEADER_LENGTH
+    whole = start + tcp.HEADER_LENGTH + options
+    kind = vnet.Segmentation.TCPV6 if six else vnet.Segmentation.TCPV4
+    tail = start, tcp.CHECKSUM_OFFSET
+    single = vnet.HEADER.pack(_NEEDS_CHECKSUM, vnet.Segmentation.NONE, 0, 0, *tail)
+    chain = vnet.HEADER.pack(_NEEDS_CHECKSUM, kind, whole, mss, *tail)
+    return single.ljust(head, b"\0"), chain.ljust(head, b"\0")
 
 
 class Template:
     """Headers from us to a machine. `size` counts them all, without options."""
 
     __slots__ = (
-        "_length_base", "_middle", "_packed", "_port_sum", "_ports", "_prefix", "_pseudo", "_six", "_sum",
-        "_vnet", "_vnet_tso", "head", "mss", "options", "size",
+        "_length_base", "_middle", "_packed", "_port_sum", "_ports", "_prefix", "_pseudo", "_six",
+        "_sum", "_vnet", "_vnet_tso", "head", "mss", "options", "size",
     )  # fmt: skip
 
     def __init__(self, line: Line) -> None:
-        self.head = line.head
-        self._six = len(line.source.address) == 16
-        key = key_of(line.source, line.destination)
-        link = line.destination_mac + line.source_mac
-        if self._six:
-            self.size = self.head + IPV6_HEADERS
-            kind = ethernet.EtherType.IPV6.to_bytes(2, "big")
-            self._prefix = link + kind + bytes([0x60, 0, 0, 0])
-            self._middle = bytes([ipv4.Protocol.TCP, line.hop_limit])
-            self._packed = struct.Struct(f"!{self.head}s18sH2s36sIIHHHH")
+        head, source, destination = line.head, line.source, line.destination
+        six = len(source.address) == 16
+        self.head, self._six = head, six
+        self._packed = _layout(head, six)
+        self._ports = key = key_of(source, destination)
+        addresses = residue(key[:-4])
+        if six:
+            self.size = head + IPV6_HEADERS
+            self._prefix = line.destination_mac + line.source_mac + _START6
+            self._middle = _MIDDLE6
             self._sum = 0
             self._length_base = tcp.HEADER_LENGTH
         else:
-            self.size = self.head + IPV4_HEADERS
-            kind = ethernet.EtherType.IPV4.to_bytes(2, "big")
-            self._prefix = link + kind + bytes([0x45, 0])
-            self._middle = struct.pack(
-                "!HHBB", 0, ipv4.DONT_FRAGMENT, line.hop_limit, ipv4.Protocol.TCP
-            )
-            self._packed = struct.Struct(f"!{self.head}s16sH6sH12sIIHHHH")
-            self._sum = 0x4500 + word_sum(self._middle) + word_sum(key[:8])
+            self.size = head + IPV4_HEADERS
+            self._prefix = line.destination_mac + line.source_mac + _START4
+            self._middle = _MIDDLE4
+            self._sum = _SUM4 + addresses
             self._length_base = ipv4.HEADER_LENGTH + tcp.HEADER_LENGTH
-        self._ports = key
-        self._port_sum = line.source.port + line.destination.port
-        addresses = line.source.address, line.destination.address
-        self._pseudo = pseudo_sum(*addresses, ipv4.Protocol.TCP, 0)
-        self.mss = self.options = 0
-        self._vnet = self._vnet_tso = bytes(self.head)
+        self._port_sum = source.port + destination.port
+        self._pseudo = addresses + ipv4.Protocol.TCP
         self.sized(tcp.DEFAULT_MSS, stamped=False)
 
     def sized(self, mss: int, *, stamped: bool) -> None:
         """The handshake settled how much a segment carries and whether it bears timestamps."""
         self.mss = mss
         self.options = STAMPED if stamped else 0
-        if self.head:
-            self._vnet = self._offload(vnet.Segmentation.NONE)
-            kind = vnet.Segmentation.TCPV6 if self._six else vnet.Segmentation.TCPV4
-            self._vnet_tso = self._offload(kind)
-
-    def _offload(self, kind: int) -> bytes:
-        start = self.size - self.head - tcp.HEADER_LENGTH
-        whole = start + tcp.HEADER_LENGTH + self.options
-        header = vnet.HEADER.pack(
-            _NEEDS_CHECKSUM, kind, whole if kind else 0, self.mss if kind else 0,
-            start, tcp.CHECKSUM_OFFSET,
-        )  # fmt: skip
-        return header.ljust(self.head, b"\0")
+        self._vnet, self._vnet_tso = _offload(self.head, self._six, mss, self.options)
 
     def fill(
         self, buffer: SendBuffer, length: int, sequence: int, acknowledgment: int, window: int,
@@ -159,10 +166,7 @@ class Template:
             part = payload[start : start + self.mss]
             size = len(part)
             number = (sequence + start) & 0xFFFFFFFF
-            words = int.from_bytes(part, "big")
-            if size & 1:
-                words <<= 8
-            total = 0xFFFF - (alike + size + number + words) % 0xFFFF
+            total = 0xFFFF - (alike + size + number + residue(part)) % 0xFFFF
             length = self._length_base + len(options) + size
             if self._six:
                 header = self._packed.pack(

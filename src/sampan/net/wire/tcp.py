@@ -11,7 +11,7 @@ from enum import IntFlag
 
 import msgspec
 
-from sampan.net.wire.checksum import Buffer, checksum, pseudo_sum, verifies
+from sampan.net.wire.checksum import Buffer, checksum, pseudo_sum, residue
 from sampan.net.wire.error import MalformedError
 from sampan.net.wire.ipv4 import Protocol
 
@@ -24,7 +24,11 @@ DEFAULT_MSS = 536  # RFC 9293, 3.7.1: what a peer that names none gets over IPv4
 
 _END, _NOP, _MSS, _SHIFT, _SACK_OK, _SACK, _TIMESTAMP = 0, 1, 2, 3, 4, 5, 8
 _MAX_SACK_BLOCKS = 4
+_PROTOCOL = int(Protocol.TCP)
 _TIMESTAMP_ONLY = b"\x01\x01\x08\x0a"  # how every stack lays out the timestamp option
+_PAIR = struct.Struct("!II")
+_USUAL_SYN = struct.Struct("!HH4sII3sB")  # how Linux lays out a SYN's: MSS, SACK, timestamp, shift
+_USUAL_KINDS = 0x0204, b"\x04\x02\x08\x0a", b"\x01\x03\x03"
 
 
 class Flag(IntFlag):
@@ -63,7 +67,11 @@ class Options(msgspec.Struct, frozen=True, gc=False):
         if not data:
             return NO_OPTIONS
         if len(data) == 12 and data[:4] == _TIMESTAMP_ONLY:
-            return cls(timestamp=struct.unpack_from("!II", data, 4))
+            return cls(timestamp=_PAIR.unpack_from(data, 4))
+        if len(data) == _USUAL_SYN.size:
+            start, mss, middle, value, echo, end, shift = _USUAL_SYN.unpack(data)
+            if (start, middle, end) == _USUAL_KINDS:
+                return cls(mss, shift, True, (value, echo))
         found: dict[int, bytes] = {}
         position = 0
         while position < len(data) and data[position] != _END:
@@ -121,13 +129,13 @@ def _blocks(data: bytes) -> tuple[tuple[int, int], ...]:
 
 
 class Segment(msgspec.Struct, frozen=True, gc=False):
-    """A segment. `window` is the field as sent, before scaling."""
+    """A segment. `flags` are bits of `Flag`, `window` the field as sent, before scaling."""
 
     source_port: int
     destination_port: int
     sequence: int
     acknowledgment: int
-    flags: Flag
+    flags: int  # an enum's operators would cost more than all the rest
     window: int
     options: Options = NO_OPTIONS
     payload: bytes = b""
@@ -136,8 +144,7 @@ class Segment(msgspec.Struct, frozen=True, gc=False):
     @property
     def length(self) -> int:
         """How much sequence space it takes: its payload, and one each for SYN and FIN."""
-        flags = int(self.flags)  # an enum's operators would cost more than all the rest
-        return len(self.payload) + (flags >> 1 & 1) + (flags & 1)
+        return len(self.payload) + (self.flags >> 1 & 1) + (self.flags & 1)
 
     @classmethod
     def parse(
@@ -158,14 +165,12 @@ class Segment(msgspec.Struct, frozen=True, gc=False):
         if not HEADER_LENGTH <= header <= len(data):
             raise MalformedError("a TCP header length that does not fit")
         if check:
-            pseudo = pseudo_sum(source, destination, Protocol.TCP, len(data)).to_bytes(2, "big")
-            if not verifies(pseudo, data):
+            words = residue(source + destination) + _PROTOCOL + len(data) + residue(data)
+            if words % 0xFFFF:  # never all zeros, as the protocol is not
                 raise MalformedError("a wrong TCP checksum")
         options = Options.parse(data[HEADER_LENGTH:header])
         payload = bytes(data[header:])
-        return cls(
-            source_port, port, sequence, ack, Flag(flags), window, options, payload, urgent
-        )  # fmt: skip
+        return cls(source_port, port, sequence, ack, flags, window, options, payload, urgent)
 
     def emit(self, source: bytes, destination: bytes, *, offload: bool = False) -> bytes:
         """The segment's bytes. With `offload` the device finishes the checksum."""
