@@ -24,9 +24,13 @@ class ExitCode(IntEnum):
 
 
 class SampanError(Exception):
-    """Something failed that the user can understand. `hint` says what to do about it."""
+    """Something failed that the user can understand. `hint` says what to do about it.
+
+    `path` is what of the description it is about (`services[0].image`), if that is known.
+    """
 
     exit_code: ClassVar[ExitCode] = ExitCode.FAILED
+    path: str = ""
 
     def __init__(self, message: str, *, hint: str | None = None) -> None:
         super().__init__(message)

@@ -115,7 +115,7 @@ def test_unreachable_registry(sampan, tmp_path):
         said = sampan("-q", "build", "a.yml")
     assert said.status == 1
     assert said.err == (
-        f"sampan: services[0].image: cannot reach registry {name}: Connection refused\n"
+        f"sampan: a.yml:1:29: services[0].image: cannot reach registry {name}: Connection refused\n"
         "  hint: check its name and your network; a proxy is named by HTTPS_PROXY\n"
     )
 

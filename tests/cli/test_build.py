@@ -49,6 +49,17 @@ def test_faults_of_the_file_are_wrong_usage(sampan, web):
     assert {problem["line"] for problem in problems} <= {6, 7}
 
 
+def test_faults_that_show_later_have_their_lines_too(sampan, web, tmp_path):
+    web.write_text("files:\n  - path: a\n    source: /no/such\n")
+    said = sampan("build", web)
+    assert said.status == 2
+    assert "web.yml:3:13: files[0].source: /no/such: no such file" in said.err
+    web.write_text("services:\n  - name: a\n    image: 127.0.0.1:1/a:1\n")
+    said = sampan("build", web)
+    assert said.status == 1
+    assert "web.yml:3:12: services[0].image: " in said.err
+
+
 def test_missing_file(sampan):
     said = sampan("build", "no.yml")
     assert said.status in (1, 2)

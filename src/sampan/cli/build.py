@@ -12,7 +12,7 @@ import click
 from sampan.base.clock import SystemClock
 from sampan.cli import jsonout
 from sampan.cli.settings import Settings, source_date_epoch
-from sampan.errors import UsageError
+from sampan.errors import SampanError, UsageError
 
 if TYPE_CHECKING:
     from sampan.base.progress import Progress
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from sampan.oci.model import Platform
     from sampan.oci.reference import Reference
     from sampan.package.build import Options as PackageOptions
-    from sampan.spec.model import Spec
 
 _EPILOG = """\b
 Examples:
@@ -45,19 +44,6 @@ class _Flags(TypedDict):
     sbom_current_time: bool
     decompress_kernel: bool
     compression: str | None
-
-
-def read_spec(files: Sequence[str], settings: Settings) -> Spec:
-    """The one description that `files` make together; `@pkg:` names are resolved.
-
-    Raises:
-        DocumentError: with all faults of all files.
-        SampanError: a file cannot be read.
-    """
-    from sampan import spec
-    from sampan.cli import source
-
-    return spec.load(source.read(files, settings), resolve_package=_name_of_package)
 
 
 def _name_of_package(folder: Path) -> str:
@@ -131,7 +117,11 @@ def command(
     **flags: Unpack[_Flags],
 ) -> None:
     """Build a system from its YAML files."""
-    spec = read_spec(files, settings)
+    from sampan import spec as specs
+    from sampan.cli import source
+
+    sources = source.read(files, settings)
+    spec = specs.load(sources, resolve_package=_name_of_package)
     if dry_run:
         from sampan.spec import dump
 
@@ -143,16 +133,20 @@ def command(
 
     cache = Cache(settings.cache)
     platform = Platform.parse(arch) if arch else Platform.host()
-    progress = settings.progress()
-    result = build.build(
-        spec,
-        cache=cache,
-        platform=platform,
-        formats=_names(formats) or (("tar",) if output else ()),
-        output=_output(folder, name, output, files),
-        options=_options(settings, cache, platform, flags),
-        progress=progress,
-    )
+    try:
+        result = build.build(
+            spec,
+            cache=cache,
+            platform=platform,
+            formats=_names(formats) or (("tar",) if output else ()),
+            output=_output(folder, name, output, files),
+            options=_options(settings, cache, platform, flags),
+            progress=settings.progress(),
+        )
+    except SampanError as error:
+        from sampan.spec import position
+
+        raise position.locate(error, sources) from None
     for path in result.outputs:
         _show(settings, path)
 

@@ -114,4 +114,5 @@ def _at(place: str) -> Iterator[None]:
         yield
     except SampanError as error:
         error.message = f"{place}: {error.message}"
+        error.path = place
         raise
