@@ -3,6 +3,7 @@
 import itertools
 import ssl
 from collections.abc import Callable
+from typing import Any
 
 import dnslib
 import pytest
@@ -19,7 +20,7 @@ GUEST = Client(bytes([192, 168, 65, 3]), 40000)
 class Play:
     """A forwarder, the actions it wants carried out, and dnslib on both its sides."""
 
-    def __init__(self, config: Config, **options: Callable[..., bool]) -> None:
+    def __init__(self, config: Config, **options: Any) -> None:
         self.book = Book(networks=["192.168.65.0/24"])
         self.book.replace("m", Hosts((Entry("192.168.65.3", ("web.sampan.internal", "web")),)))
         ids = itertools.count(100)

@@ -1,12 +1,22 @@
+from dataclasses import replace
+
 import dnslib
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sampan.net.services.dns import MAX_PENDING, MAX_PENDING_OF_ONE, MAX_WAITERS, Forwarder
-from sampan.net.services.dnsmodel import Client, Close, Config, Reply, SendQuery, Split
+from sampan.net.services import dnsanswer
+from sampan.net.services.dns import (
+    MAX_DELAYED,
+    MAX_PENDING,
+    MAX_PENDING_OF_ONE,
+    MAX_WAITERS,
+    Forwarder,
+)
+from sampan.net.services.dnsmodel import Client, Close, Config, Reply, SendQuery, Split, Verdict
 from sampan.net.services.hosts import Book
 from sampan.net.services.resolver import Resolver, Server
+from sampan.net.wire.dns import Message, Record, Type, parse_name
 
 ONE, TWO, VPN = Server("10.0.0.1"), Server("10.0.0.2", 5353), Server("172.16.0.1")
 GUEST = Client(bytes([192, 168, 65, 3]), 40000)
@@ -265,12 +275,54 @@ def test_what_is_not_answered_at_all(play, data):
     assert play.dns.actions() == []
 
 
+REFUSED = Verdict(answer=dnsanswer.failure(5))
+
+
 def test_a_question_that_is_not_permitted(make_play):
     play = make_play(
-        Config(resolver=BOTH), permit=lambda client, question: question.name[-1] != b"evil"
+        Config(resolver=BOTH),
+        intercept=lambda client, question: REFUSED if question.name[-1] == b"evil" else None,
     )
     assert rcode(play.reply(play.ask("www.evil"))) == "REFUSED"
     assert len(play.sent(play.ask("www.good"))) == 2
+
+
+def test_answer_in_place_of_asking(make_play):
+    answer = Message(0, answers=(Record((b"x",), Type.A, 60, b"\1\2\3\4"),), response=True)
+    play = make_play(Config(resolver=BOTH), intercept=lambda *_: Verdict(answer=answer))
+    assert str(play.reply(play.ask("x")).a.rdata) == "1.2.3.4"
+    assert [each.via for each in play.dns.events()] == ["intercepted"]
+
+
+def test_another_question_in_its_place(make_play):
+    """Asked, cached or one of ours: the machine learns that the name is an alias."""
+    targets = {b"one": "www.example.com", b"two": "www.example.com", b"three": "web"}
+
+    def intercept(client, question):
+        name = targets.get(question.name[0])
+        return Verdict(question=replace(question, name=parse_name(name))) if name else None
+
+    play = make_play(Config(resolver=BOTH), intercept=intercept)
+    sent = play.ask("one.x")[0]
+    assert str(dnslib.DNSRecord.parse(sent.data).q.qname) == "www.example.com."
+    replies = [play.reply(play.answer(sent, WWW))]
+    replies += [play.reply(play.ask(name)) for name in ("two.x", "three.x")]
+    assert [[str(each.rdata) for each in reply.rr] for reply in replies] == [
+        ["www.example.com.", "1.2.3.4"], ["www.example.com.", "1.2.3.4"], ["web.", "192.168.65.3"],
+    ]  # fmt: skip
+    assert [str(reply.q.qname) for reply in replies] == ["one.x.", "two.x.", "three.x."]
+    assert [each.via for each in play.dns.events()] == ["10.0.0.1", "cache", "local"]
+
+
+def test_questions_that_are_delayed(make_play):
+    play = make_play(Config(resolver=BOTH), intercept=lambda *_: Verdict(delay_s=3))
+    for number in range(MAX_DELAYED + 5):
+        assert play.ask("web", ident=number) == []
+    assert play.dns.next_timer() == play.now + 3
+    play.dns.timer_fired(play.now + 2.9)
+    assert play.dns.actions() == []
+    assert len(play.tick()) == MAX_DELAYED
+    assert play.dns.next_timer() is None
 
 
 def test_one_machine_cannot_use_up_all(play):

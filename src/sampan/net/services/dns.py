@@ -1,6 +1,7 @@
 """The DNS forwarder: answers what it knows, asks all servers at once for what it does not.
 
     query ──► malformed or not a plain question ──► refused in kind
+          ├─► intercepted (a policy, a hook)    ──► answered so, or goes on another way, or later
           ├─► a name of ours (`Book`)           ──► answered
           ├─► in the cache                      ──► answered
           └─► asked of every server that is responsible, at once
@@ -30,11 +31,20 @@ It may not know sockets, files or time; `now` counts seconds of any clock that d
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from sampan.net.services import dnsanswer
 from sampan.net.services.dnscache import Cache, Key
-from sampan.net.services.dnsmodel import Action, Client, Close, Config, Reply, Resolved, SendQuery
+from sampan.net.services.dnsmodel import (
+    Action,
+    Client,
+    Close,
+    Config,
+    Reply,
+    Resolved,
+    SendQuery,
+    Verdict,
+)
 from sampan.net.services.hosts import Book
 from sampan.net.services.resolver import Server
 from sampan.net.wire.dns import CLASS_IN, Message, Name, Question, ResponseCode, fold, parse_name
@@ -43,6 +53,7 @@ from sampan.net.wire.error import MalformedError
 MAX_PENDING = 1024
 MAX_PENDING_OF_ONE = 256
 MAX_WAITERS = 64
+MAX_DELAYED = 256
 _TRANSFERS = (251, 252)
 _HEADER_LENGTH = 12
 _RESPONSE_BIT = 0x80
@@ -72,8 +83,11 @@ class _Pending:
     second_best: tuple[Message, str] | None = None
 
 
-def _anything(client: Client, question: Question) -> bool:
-    return True
+_USUAL = Verdict()
+
+
+def _nothing(client: Client, question: Question) -> Verdict | None:
+    return None
 
 
 class Forwarder:
@@ -83,7 +97,7 @@ class Forwarder:
         config: whom to ask; see `replace`.
         book: the names that are ours.
         random_id: gives an unguessable number from 0 to 65535.
-        permit: whether a machine may ask that; if not, it is refused.
+        intercept: what is to become of a question that is not to go the usual way.
     """
 
     def __init__(
@@ -92,17 +106,18 @@ class Forwarder:
         book: Book,
         random_id: Callable[[], int],
         *,
-        permit: Callable[[Client, Question], bool] = _anything,
+        intercept: Callable[[Client, Question], Verdict | None] = _nothing,
     ) -> None:
         self._book = book
         self._random_id = random_id
-        self._permit = permit
+        self._intercept = intercept
         self._cache = Cache()
         self._pending: dict[Key, _Pending] = {}
         self._of_exchange: dict[int, _Pending] = {}
         self._last_exchange = 0
         self._actions: list[Action] = []
         self._events: list[Resolved] = []
+        self._delayed: list[tuple[float, Verdict, Client, Message]] = []
         self._set(config)
 
     def replace(self, config: Config, now: float) -> None:
@@ -130,19 +145,29 @@ class Forwarder:
             self._reply(client, query, dnsanswer.failure(code), "refused")
             return
         question = query.questions[0]
-        if not self._permit(client, question):
-            self._reply(client, query, dnsanswer.failure(ResponseCode.REFUSED), "refused")
+        verdict = self._intercept(client, question) or _USUAL
+        if verdict.delay_s <= 0:
+            self._decided(verdict, client, query, now)
+        elif len(self._delayed) < MAX_DELAYED:
+            self._delayed.append((now + verdict.delay_s, verdict, client, query))
+
+    def _decided(self, verdict: Verdict, client: Client, query: Message, now: float) -> None:
+        """It is known what is to become of a question, and time for it."""
+        if verdict.answer is not None:
+            refused = verdict.answer.code == ResponseCode.REFUSED
+            self._reply(client, query, verdict.answer, "refused" if refused else "intercepted")
             return
+        question = verdict.question or query.questions[0]
         known = dnsanswer.local(question, self._book)
         if known is not None:
-            self._reply(client, query, known, "local")
+            self._reply(client, query, dnsanswer.renamed(query, question.name, known), "local")
             return
         key = Key.of(question, signed=dnsanswer.wants_signatures(query))
         cached = self._cache.get(key, now)
         if cached is not None:
-            self._reply(client, query, cached, "cache")
+            self._reply(client, query, dnsanswer.renamed(query, question.name, cached), "cache")
             return
-        self._wait(key, client, query, now)
+        self._wait(key, client, query, question, now)
 
     def answer_received(self, exchange: int, data: bytes, server: Server, now: float) -> None:
         """A server answers on the socket of `exchange`. What does not fit is passed over."""
@@ -184,10 +209,15 @@ class Forwarder:
 
     def next_timer(self) -> float | None:
         """When `timer_fired` is due."""
-        return min((pending.deadline for pending in self._pending.values()), default=None)
+        deadlines = [pending.deadline for pending in self._pending.values()]
+        return min([*deadlines, *(each[0] for each in self._delayed)], default=None)
 
     def timer_fired(self, now: float) -> None:
-        """Ask again, or give up, where it is time."""
+        """Ask again, or give up, where it is time; go on with what was delayed."""
+        due = [each for each in self._delayed if each[0] <= now]
+        self._delayed = [each for each in self._delayed if each[0] > now]
+        for _, verdict, client, query in due:
+            self._decided(verdict, client, query, now)
         for pending in [each for each in self._pending.values() if each.deadline <= now]:
             if pending.attempts_left > 0:
                 self._ask(pending, now)
@@ -215,7 +245,9 @@ class Forwarder:
                 return servers
         return self._config.resolver.servers
 
-    def _wait(self, key: Key, client: Client, query: Message, now: float) -> None:
+    def _wait(
+        self, key: Key, client: Client, query: Message, question: Question, now: float
+    ) -> None:
         pending = self._pending.get(key)
         if pending is not None:
             again = any(
@@ -231,7 +263,8 @@ class Forwarder:
             self._reply(client, query, failure, "failed")
             return
         attempts = self._config.resolver.attempts
-        pending = _Pending(key, query, servers, now, attempts, [(client, query)])
+        asked = replace(query, questions=(question,))
+        pending = _Pending(key, asked, servers, now, attempts, [(client, query)])
         self._pending[key] = pending
         self._ask(pending, now)
 
@@ -281,7 +314,8 @@ class Forwarder:
         del self._pending[pending.key]
         self._close(pending, list(pending.exchanges))
         for client, query in pending.waiters:
-            self._reply(client, query, answer, via)
+            name = pending.query.questions[0].name
+            self._reply(client, query, dnsanswer.renamed(query, name, answer), via)
 
     def _close(self, pending: _Pending, exchanges: Iterable[int]) -> None:
         for number in exchanges:

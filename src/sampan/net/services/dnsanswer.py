@@ -66,6 +66,15 @@ def failure(code: int) -> Message:
     return Message(0, response=True, code=code)
 
 
+def renamed(query: Message, name: Name, answer: Message) -> Message:
+    """The answer to `query`, when `name` was asked for in place of the name in it."""
+    own = query.questions[0].name
+    if fold(own) == fold(name):
+        return answer
+    alias = Record(own, Type.CNAME, LOCAL_TTL_S, emit_name(name))
+    return replace(answer, answers=(alias, *answer.answers))
+
+
 def can_be_sent(message: Message) -> bool:
     """Whether every record fits its length field, now that the names in it are uncompressed."""
     records = (*message.answers, *message.authorities, *message.additional)

@@ -27,12 +27,28 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
 @dataclass(frozen=True, slots=True)
 class Client:
-    """Who asked: where the reply goes. `connection` tells TCP connections apart."""
+    """Who asked: where the reply goes.
+
+    `connection` tells TCP connections apart; for datagrams, which of our addresses was asked.
+    """
 
     address: bytes
     port: int
     over_tcp: bool = False
     connection: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What is to become of a machine's question.
+
+    `answer` is given without asking anybody; `question` is asked instead, and the machine told
+    that the one name is an alias of the other. Either after `delay_s` seconds.
+    """
+
+    answer: Message | None = None
+    question: Question | None = None
+    delay_s: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +84,10 @@ Action: TypeAlias = SendQuery | Close | Reply
 
 @dataclass(frozen=True, slots=True)
 class Resolved:
-    """A machine got an answer: `via` is "local", "cache", "refused", "failed" or a server's address."""
+    """A machine got an answer.
+
+    `via` is "local", "cache", "refused", "failed", "intercepted" or a server's address.
+    """
 
     client: Client
     question: Question

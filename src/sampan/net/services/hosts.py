@@ -1,8 +1,9 @@
 """Names that this network answers itself: a hosts file, the host, the gateway, the machines.
 
 `parse` reads the text of a hosts file (hosts(5)) into a frozen value. A `Book` holds several
-of them under keys ("hosts", "network", one for the machines …): each is replaced as a whole
-when it changes, and the first that knows a name answers for it.
+of them under keys (`TABLES`: what the network is, what was added while it runs, the machines,
+hosts files, and any others behind them): each is replaced as a whole when it changes, and the
+first that knows a name answers for it.
 
 The book is the authority for its own `domain`: a name in it that nobody has does not exist,
 and never leaks to a resolver outside. It is likewise for the addresses of its `networks`.
@@ -29,6 +30,7 @@ DOMAIN = "sampan.internal"
 HOST_NAMES = (f"host.{DOMAIN}", "host.docker.internal", "vpnkit.host")
 GATEWAY_NAMES = (f"gateway.{DOMAIN}", "gateway.docker.internal", "gateway.internal")
 MAX_ENTRIES = 20_000
+TABLES = ("network", "added", "machines", "hosts")
 _RESERVED = frozenset({"localhost", "host", "gateway", "wpad", "isatap"})
 
 _Key = TypeVar("_Key")
@@ -91,11 +93,11 @@ class Book:
     def __init__(self, *, domain: str = DOMAIN, networks: Sequence[str] = ()) -> None:
         self._domain = fold(parse_name(domain))
         self._networks = [ipaddress.ip_network(each) for each in networks]
-        self._forward: dict[str, dict[Name, tuple[bytes, ...]]] = {}
-        self._reverse: dict[str, dict[bytes, Name]] = {}
+        self._forward: dict[str, dict[Name, tuple[bytes, ...]]] = {key: {} for key in TABLES}
+        self._reverse: dict[str, dict[bytes, Name]] = {key: {} for key in TABLES}
 
     def replace(self, key: str, hosts: Hosts) -> None:
-        """Let `hosts` be the table called `key`. The order of first mention is that of asking.
+        """Let `hosts` be the table called `key`.
 
         Raises:
             ValueError: an address or name in it is none.

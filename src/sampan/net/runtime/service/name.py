@@ -19,7 +19,7 @@ from sampan.net.services import hosts
 from sampan.net.services.lease import Lease
 from sampan.net.wire.address import format_ip
 
-TABLE = "machines"
+TABLE = "machines"  # of `hosts.TABLES`
 MAX_ADDRESSES = 8
 _LINK_LOCAL = b"\xfe\x80"
 
