@@ -8,7 +8,6 @@ no privileges the namespaces are made within a user namespace.
 import json
 import os
 import shutil
-import signal
 import socket
 import subprocess
 import sys
@@ -268,5 +267,5 @@ def background():
 
     yield start
     for child in started:
-        child.send_signal(signal.SIGTERM)
-        child.wait(PATIENCE_S)
+        child.terminate()
+        child.communicate(timeout=PATIENCE_S)

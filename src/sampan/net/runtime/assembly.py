@@ -67,4 +67,5 @@ class Assembly:
         self._forwards.close()
         for plug in list(self.engine.plugs.values()):
             self.unplug(plug)
-        self.engine.settle(self.engine.loop.now())  # flows that ended with the links give back theirs
+        self.engine.settle(self.engine.loop.now())  # flows that ended with the links give theirs
+        self.outbound.close()
