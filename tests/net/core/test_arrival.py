@@ -18,7 +18,7 @@ def test_machine_opens_and_closes_first(play, opened):
         < FA 6 ack 6
         ! FlowFinished
         = CLOSE_WAIT
-        > A 6 ack 7
+        > nothing
         - send "more"
         > AP 6 ack 7 "more"
         - finish
@@ -27,6 +27,28 @@ def test_machine_opens_and_closes_first(play, opened):
         < A 7 ack 11
         ! FlowClosed
         = CLOSED
+    """
+    )
+
+
+@pytest.mark.parametrize("data", ["", ' "end"'])
+def test_fin_is_acknowledged_soon_or_by_ours(play, opened, data):
+    after = 5 if data else 2
+    play(
+        opened
+        + f"""
+        < FA 1 ack 1{data}
+        {"! DataReceived" if data else ""}
+        ! FlowFinished
+        > nothing
+        - wait 0.019
+        > nothing
+        - wait 0.001
+        > A 1 ack {after}
+        - finish
+        > FA 1 ack {after}
+        < A {after} ack 2
+        ! FlowClosed
     """
     )
 
@@ -325,6 +347,7 @@ def test_fin_out_of_order(play, opened):
         ! FlowFinished
         > A 1 ack 11
         = CLOSE_WAIT
+        - wait 0.02
         > A 1 ack 12
     """
     )
@@ -336,7 +359,6 @@ def test_data_beyond_the_fin_is_ignored(play, opened):
         + """
         < FA 1 ack 1
         ! FlowFinished
-        > A 1 ack 2
         < PA 2 ack 1 "ghost"
         > nothing
         = CLOSE_WAIT

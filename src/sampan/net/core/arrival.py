@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from sampan.net.core import event, handshake
 from sampan.net.core.flow import Flow
-from sampan.net.core.state import HALF_OPEN, RECEIVING, Input, State
+from sampan.net.core.state import RECEIVING, Input, State
 from sampan.net.wire import seqnum
 from sampan.net.wire.tcp import Segment
 
@@ -218,10 +218,10 @@ def _data(flow: Flow, segment: Segment) -> None:
 
 
 def finished(flow: Flow) -> None:
-    """The machine's FIN is in order."""
+    """The machine's FIN is in order. Ours may follow soon, and carry the acknowledgment."""
     flow.receiver.next = seqnum.add(flow.receiver.next, 1)
     flow.heard = flow.ledger.now
     flow.ledger.events.append(event.FlowFinished(flow))
     flow.take(Input.FIN)
-    if flow.state not in HALF_OPEN:
-        flow.owe_ack(now=True)
+    flow.unacknowledged += 1
+    flow.owe_ack(now=flow.state is not State.CLOSE_WAIT)
