@@ -9,9 +9,10 @@ from sampan.base import proc
 from sampan.oci import tree
 from sampan.oci.layout import Cache
 from sampan.oci.model import Platform
-from sampan.package import build, composer
+from sampan.package import apt, build, composer, space
 from sampan.package.apt import AptError
 from sampan.package.build import Options
+from sampan.package.space import NoSpaceError
 
 pytestmark = [
     pytest.mark.compat,
@@ -63,6 +64,27 @@ def test_busybox_for_two_architectures(folder, tmp_path):
     offline = Options(debian=composer.Options(offline=True))
     build.build(folder, other, PLATFORMS, offline)
     assert other.find(reference) == cache.find(reference)
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+    """A folder on a disk of five megabytes."""
+    folder = tmp_path / "small"
+    folder.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=5m", "tmpfs", folder]
+    if proc.run(mount, check=False).status != 0:
+        pytest.skip("needs the right to mount")
+    yield folder
+    proc.run(["umount", folder])
+
+
+@pytest.mark.parametrize("room", [apt.LISTS_ROOM, 0], ids=["asked before", "noticed later"])
+def test_a_full_disk_is_noticed(folder, small_disk, monkeypatch, room):
+    monkeypatch.setattr(apt, "LISTS_ROOM", room)
+    with pytest.raises(NoSpaceError, match=f"no space left for {small_disk}"):
+        build.build(folder, Cache(small_disk / "cache"), PLATFORMS[0])
+    assert not list(small_disk.glob("cache/apt/*/state/lists/partial/*"))
+    assert space.free(small_disk) > 4 << 20
 
 
 def test_an_unknown_package_is_named(folder, tmp_path):
