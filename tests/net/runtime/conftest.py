@@ -289,6 +289,7 @@ class Net:
         for plug in list(self.engine.plugs.values()):
             self.engine.unplug(plug)
         self.engine.act(self.now())
+        self.outbound.close()
         self.loop.close()
 
 

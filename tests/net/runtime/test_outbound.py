@@ -1,0 +1,113 @@
+import socket
+
+import pytest
+
+from sampan.net.core.endpoint import Endpoint
+from sampan.net.core.event import Refusal
+from sampan.net.runtime.host.route import HostAccess
+
+OUTSIDE = Endpoint(bytes([93, 184, 216, 34]), 80)
+NOWHERE = Endpoint(bytes([127, 0, 0, 1]), 80)
+
+
+class Deaf:
+    """A talk that says nothing."""
+
+    def received(self, data):
+        pass
+
+    def finished(self):
+        pass
+
+    def gone(self):
+        pass
+
+
+@pytest.fixture
+def listener():
+    with socket.create_server(("127.0.0.1", 0)) as made:
+        made.settimeout(10)
+        yield made
+
+
+@pytest.fixture
+def remote(listener, host_address):
+    return Endpoint(host_address, listener.getsockname()[1])
+
+
+def codes(net):
+    net.settle()
+    return [each.code for each in net.machine.unreachable]
+
+
+def test_services_come_before_everything(net, remote):
+    served = []
+
+    def begin(conversation):
+        served.append(conversation.flow.remote)
+        return Deaf()
+
+    net.outbound.serve(remote, begin)
+    net.outbound.gates.flow.append(lambda flow: Refusal.PROHIBITED)
+    connection = net.machine.connect(remote)
+    net.until(lambda: connection.state == "open")
+    assert served == [remote]
+
+
+def test_gates_may_refuse(net, remote):
+    asked = []
+
+    def gate(flow):
+        asked.append(flow.remote)
+        return Refusal.PROHIBITED if len(asked) > 1 else None
+
+    net.outbound.gates.flow.append(gate)
+    net.outbound.gates.udp.append(lambda flow: Refusal.REFUSED)
+    net.outbound.gates.echo.append(lambda request: Refusal.NETWORK_UNREACHABLE)
+    allowed = net.machine.connect(remote)
+    net.until(lambda: allowed.state == "open")
+    net.machine.connect(remote)
+    net.machine.udp(b"x", remote)
+    net.machine.ping(OUTSIDE.address)
+    assert codes(net) == [13, 3, 0]
+
+
+def test_a_detour_takes_flows_elsewhere(net, listener):
+    def detour(flow, target, now):
+        assert target.address == "93.184.216.34"
+        loopback = target._replace(address="127.0.0.1")
+        net.outbound.connect(flow, loopback, listener.getsockname()[1], now)
+        return True
+
+    net.outbound.gates.detour += [lambda flow, target, now: False, detour]
+    connection = net.machine.connect(OUTSIDE)
+    net.until(lambda: connection.state == "open")
+    listener.accept()[0].close()
+
+
+def test_what_leads_nowhere(net):
+    connection = net.machine.connect(NOWHERE)
+    net.machine.udp(b"x", NOWHERE)
+    net.machine.ping(NOWHERE.address)
+    assert codes(net) == [3, 1]
+    assert connection.state == "refused"
+
+
+def test_the_host_is_closed_to_machines_if_it_is_so_wished(net, remote):
+    net.router.access = HostAccess.NONE
+    connection = net.machine.connect(remote)
+    net.settle()
+    assert connection.state == "refused"
+
+
+def test_datagrams_for_somebody_in_this_process(net):
+    taken = []
+    net.outbound.serve_datagrams(OUTSIDE, lambda flow, now: taken.extend(flow.datagrams()))
+    net.machine.udp(b"one", OUTSIDE)
+    assert taken == [b"one"]
+    net.outbound.serve_datagrams(OUTSIDE, None)
+    net.outbound.serve_datagrams(OUTSIDE, None)
+    net.outbound.gates.udp.append(lambda flow: Refusal.REFUSED)
+    net.machine.udp(b"two", OUTSIDE)
+    assert taken == [b"one"]
+    assert codes(net) == [3]
