@@ -2,6 +2,7 @@ import fcntl
 import multiprocessing
 import os
 import stat
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -112,6 +113,24 @@ def _shell_counter(folder):
 def test_shared_locks_do_not_wait_for_each_other(tmp_path):
     with fs.locked(tmp_path / "lock", shared=True), fs.locked(tmp_path / "lock", shared=True):
         pass
+
+
+def test_waiting_for_a_lock_can_be_given_up(tmp_path):
+    def give_up():
+        raise KeyboardInterrupt
+
+    with fs.locked(tmp_path / "lock"):
+        with pytest.raises(KeyboardInterrupt), fs.locked(tmp_path / "lock", wait=give_up):
+            pass
+        with fs.locked(tmp_path / "other", wait=give_up):
+            pass
+
+
+def test_waiting_for_a_lock_ends_with_it(tmp_path):
+    with ExitStack() as stack:
+        stack.enter_context(fs.locked(tmp_path / "lock"))
+        with fs.locked(tmp_path / "lock", wait=stack.close):
+            pass
 
 
 @pytest.mark.parametrize("plain", [True, False])

@@ -65,5 +65,8 @@ def test_work_that_reports_can_be_stopped():
         stoppable.start("more", None)
     with pytest.raises(progress.StoppedError):
         stoppable.note("more")
+    with pytest.raises(progress.StoppedError):
+        progress.check(progress.Prefixed(progress.Prefixed(stoppable, "a"), "b"))
+    progress.check(progress.Prefixed(recorder, "a"))
     first = [("start", "pull", 10), ("advance", 4), ("finish", False), ("note", "so far")]
     assert recorder.said == [*first, ("start", "pull", 10)]

@@ -13,7 +13,8 @@ import os
 import re
 import secrets
 import stat
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO
@@ -21,6 +22,7 @@ from typing import IO
 TEMPORARY_PREFIX = ".tmp-sampan-"
 _TEMPORARY = re.compile(re.escape(TEMPORARY_PREFIX) + "[0-9a-f]{12}")
 _COPY_CHUNK = 1 << 20
+_LOCK_POLL_S = 0.1
 
 
 @contextmanager
@@ -123,19 +125,36 @@ def sync_folder(folder: Path) -> None:
 
 
 @contextmanager
-def locked(path: Path, *, shared: bool = False) -> Iterator[None]:
+def locked(
+    path: Path, *, shared: bool = False, wait: Callable[[], object] | None = None
+) -> Iterator[None]:
     """Hold an advisory lock (flock) on `path`, waiting for whoever has it.
 
-    The lock file is created if missing and stays; the kernel drops the lock when the process
-    ends, however it ends.
+    `wait` is called several times a second while it waits, and may raise to give up. The lock
+    file is created if missing and stays; the kernel drops the lock when the process ends,
+    however it ends.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_SH if shared else fcntl.LOCK_EX)
+        _lock(descriptor, fcntl.LOCK_SH if shared else fcntl.LOCK_EX, wait)
         yield
     finally:
         os.close(descriptor)
+
+
+def _lock(descriptor: int, kind: int, wait: Callable[[], object] | None) -> None:
+    if wait is None:
+        fcntl.flock(descriptor, kind)
+        return
+    while True:
+        try:
+            fcntl.flock(descriptor, kind | fcntl.LOCK_NB)
+        except BlockingIOError:
+            wait()
+            time.sleep(_LOCK_POLL_S)
+        else:
+            return
 
 
 def copy_range(source: int, target: int, length: int, *, offset: int = 0) -> None:

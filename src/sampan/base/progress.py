@@ -60,20 +60,20 @@ class Prefixed:
     """Reports to `inner` with `prefix` in front, so that labels tell whose work it is."""
 
     def __init__(self, inner: Progress, prefix: str) -> None:
-        self._inner = inner
+        self.inner = inner
         self._prefix = prefix
 
     def start(self, label: str, total: int | None) -> Task:
         """See `Progress.start`."""
-        return self._inner.start(self._prefix + label, total)
+        return self.inner.start(self._prefix + label, total)
 
     def finish(self, task: Task, *, failed: bool) -> None:
         """See `Progress.finish`."""
-        self._inner.finish(task, failed=failed)
+        self.inner.finish(task, failed=failed)
 
     def note(self, message: str) -> None:
         """See `Progress.note`."""
-        self._inner.note(self._prefix + message)
+        self.inner.note(self._prefix + message)
 
 
 class StoppedError(SampanError):
@@ -113,6 +113,18 @@ class Stoppable:
         """Raises StoppedError: `stop` has been called."""
         if self._stopped.is_set():
             raise StoppedError("stopped")
+
+
+def check(progress: Progress) -> None:
+    """For work that waits and has nothing to report.
+
+    Raises:
+        StoppedError: whoever `progress` belongs to gave the work up.
+    """
+    while isinstance(progress, Prefixed):
+        progress = progress.inner
+    if isinstance(progress, Stoppable):
+        progress.check()
 
 
 class _StoppableTask:

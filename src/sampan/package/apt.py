@@ -14,12 +14,13 @@ import shutil
 import tempfile
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from urllib.parse import unquote
 
 from sampan.base import fs, log, proc
 from sampan.base.clock import Clock, SystemClock
-from sampan.base.progress import SILENT, Progress, task
+from sampan.base.progress import SILENT, Progress, check, task
 from sampan.errors import SampanError, ToolMissingError
 from sampan.package import space
 from sampan.package.space import NoSpaceError
@@ -97,7 +98,7 @@ class AptRoot:
         """
         _require_apt()
         now_s = (clock or SystemClock()).wall_s()
-        with fs.locked(self.root / "lock"):
+        with fs.locked(self.root / "lock", wait=partial(check, progress)):
             self._lay_out()
             stamp = self.root / "refreshed"
             age_s = now_s - float(stamp.read_text()) if stamp.exists() else None
@@ -148,7 +149,10 @@ class AptRoot:
         if not names:
             return ()
         verb = "install" if depends else "download"
-        with fs.locked(self.root / "lock"), task(progress, "choose Debian packages") as bar:
+        with (
+            fs.locked(self.root / "lock", wait=partial(check, progress)),
+            task(progress, "choose Debian packages") as bar,
+        ):
             try:
                 dog = Watchdog([self.root], bar)
                 done = self._apt("apt-get", verb, "--print-uris", "-qq", *names, watch=dog)
@@ -170,7 +174,7 @@ class AptRoot:
         if not packages:
             return ()
         pins = [package.pinned for package in packages]
-        with fs.locked(self.root / "lock"):
+        with fs.locked(self.root / "lock", wait=partial(check, progress)):
             done = self._apt("apt-get", "download", "--print-uris", "-qq", *pins)
         downloads = sorted(
             (
@@ -180,7 +184,7 @@ class AptRoot:
             key=lambda item: item.file,
         )
         self.archives.mkdir(parents=True, exist_ok=True)
-        with fs.locked(self.archives / "lock"):
+        with fs.locked(self.archives / "lock", wait=partial(check, progress)):
             missing = [item for item in downloads if not self._have(item)]
             if missing:
                 self._download(missing, progress)

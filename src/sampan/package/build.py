@@ -9,12 +9,13 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import msgspec
 
 from sampan.base import fs
-from sampan.base.progress import SILENT, Prefixed, Progress
+from sampan.base.progress import SILENT, Prefixed, Progress, check
 from sampan.errors import SampanError, UsageError
 from sampan.oci import archive, model
 from sampan.oci.layout import Cache
@@ -124,7 +125,7 @@ def build(
                 hint=f"its build.yml has arches: {', '.join(package.recipe.arches)}",
             )
     lock = cache.root / "packages" / f"{package.reference.repository.replace('/', '-')}.lock"
-    with cache.adding(), fs.locked(lock):
+    with cache.adding(), fs.locked(lock, wait=partial(check, progress)):
         for one in wanted:
             if options.force or not has_platform(cache, package.reference, one):
                 progress.note(f"build {package.reference.familiar} for {one}")
