@@ -1,0 +1,59 @@
+import pytest
+
+from sampan.errors import UsageError
+from sampan.net.runtime.view import sink
+from sampan.net.runtime.view.sink import FileSink, PullSink
+
+
+def contents(folder):
+    return {each.name: each.read_bytes() for each in folder.iterdir()}
+
+
+def test_one_file(tmp_path):
+    (tmp_path / "x.pcapng").write_bytes(b"what was there before")
+    file = FileSink(tmp_path / "x.pcapng")
+    assert not file.write(b"ab")
+    assert not file.write(b"c")
+    assert not file.is_full
+    file.close()
+    file.close()
+    assert contents(tmp_path) == {"x.pcapng": b"abc"}
+
+
+def test_only_the_owner_may_read_it(tmp_path):
+    FileSink(tmp_path / "x.pcapng").close()
+    assert (tmp_path / "x.pcapng").stat().st_mode & 0o777 == 0o600
+
+
+def test_rotation(tmp_path):
+    file = FileSink(tmp_path / "x.pcapng", max_bytes=3)
+    assert [file.write(data) for data in (b"ab", b"cd", b"efg", b"h")] == [False, True, True, False]
+    file.close()
+    assert contents(tmp_path) == {"x.pcapng": b"abcd", "x-1.pcapng": b"efg", "x-2.pcapng": b"h"}
+
+
+def test_rotation_keeps_the_last_files(tmp_path):
+    file = FileSink(tmp_path / "x.pcapng", max_bytes=1, max_files=2)
+    for data in (b"a", b"b", b"c"):
+        file.write(data)
+    file.close()
+    assert contents(tmp_path) == {"x-2.pcapng": b"c", "x-3.pcapng": b""}
+
+
+def test_a_place_that_cannot_be_written(tmp_path):
+    with pytest.raises(UsageError, match="No such file"):
+        FileSink(tmp_path / "no" / "x.pcapng")
+
+
+def test_pulling(monkeypatch):
+    monkeypatch.setattr(sink, "MAX_WAITING", 4)
+    woken: list[bool] = []
+    pull = PullSink(lambda: woken.append(True))
+    assert pull.pull() == b""
+    pull.write(b"abc")
+    pull.write(b"de")
+    full = pull.is_full
+    assert (full, pull.pull(), pull.ended) == (True, b"abcde", False)
+    assert not pull.is_full
+    pull.close()
+    assert (pull.ended, len(woken)) == (True, 3)
