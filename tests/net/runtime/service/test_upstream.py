@@ -93,10 +93,10 @@ def test_tcp_messages_in_pieces(net, upstream, asker, tcp):
         connection.settimeout(20)
         net.settle()
         assert connection.recv(100) == frame(b"question 1")
-        stream = frame(b"one") + frame(b"two") + frame(b"last") + frame(b"more")
-        for byte in stream:
+        for byte in frame(b"one") + frame(b"two"):
             connection.send(bytes([byte]))
             net.settle()
+        connection.send(frame(b"last") + frame(b"more"))
         net.until(lambda: len(asker.answers) == 3)
     assert [data for _, data, _ in asker.answers] == [b"one", b"two", b"last"]
     assert asker.failures == []
