@@ -46,7 +46,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         domain, search: what DHCP tells of names.
         resolver: whom the DNS forwarder asks; None follows the host's configuration.
         splits: domains with servers of their own.
-        hosts_file: more names, in the form of hosts(5); followed as it changes.
+        hosts_files: more names, in the form of hosts(5); followed as they change.
         fixed: addresses known beforehand.
         host_access: "loopback", "none" or "all"; see `runtime.host.route.HostAccess`.
         policy: what machines may reach.
@@ -55,6 +55,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         leases_file: where leases survive a restart; None: they do not.
         idle_s: after how many seconds without a datagram a UDP flow ends.
         max_connections: how many TCP connections one link may have.
+        http_view: follow HTTP in clear-text flows, so that it can be seen; costs some speed.
+        har_file: where what is followed is written, as an HTTP archive; implies `http_view`.
     """
 
     subnet: str = "192.168.65.0/24"
@@ -68,7 +70,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     search: tuple[str, ...] = ()
     resolver: Resolver | None = None
     splits: tuple[Split, ...] = ()
-    hosts_file: Path | None = None
+    hosts_files: tuple[Path, ...] = (Path("/etc/hosts"),)
     fixed: tuple[Fixed, ...] = ()
     host_access: str = "all"
     policy: Policy = Policy()
@@ -77,6 +79,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     leases_file: Path | None = None
     idle_s: float = 60.0
     max_connections: int = 4096
+    http_view: bool = False
+    har_file: Path | None = None
 
 
 class Addresses(msgspec.Struct, frozen=True, kw_only=True):

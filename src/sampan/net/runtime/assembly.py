@@ -1,45 +1,140 @@
 """Everything of one network put together. Belongs to the thread of its loop.
 
 This is the one place that knows all parts: it wires services, gates and observers to the
-engine, and has the methods that `usernet` and the control interface offer to others.
+engine, and hands them on under their names to who controls or shows the network.
 """
 
 from __future__ import annotations
 
+import time
+from collections.abc import Iterable
+from typing import Any
+
+from sampan import __version__
+from sampan.base.clock import SystemClock
 from sampan.net.core.event import NeighbourLearned
+from sampan.net.hook import Hook, Hooks
 from sampan.net.runtime.directory import Directory
+from sampan.net.runtime.egress import Egress
 from sampan.net.runtime.engine import Engine, Link, Plug
 from sampan.net.runtime.forward.table import Forwards
 from sampan.net.runtime.host.route import HostAccess, Router
 from sampan.net.runtime.loop import Loop
 from sampan.net.runtime.outbound import HostOutbound
+from sampan.net.runtime.service.dhcp import DhcpService
+from sampan.net.runtime.service.dns import DnsService
+from sampan.net.runtime.service.source import Sources
+from sampan.net.runtime.view.eventlog import EventLog
+from sampan.net.runtime.view.flowtable import FlowTable
+from sampan.net.runtime.view.harfile import HarFile
+from sampan.net.runtime.view.hooked import Hooked, Knowledge
+from sampan.net.runtime.view.httpview import HttpView
+from sampan.net.runtime.view.inquiry import Inquiry
+from sampan.net.services import dhcp, hosts
+from sampan.net.services.alias import Aliases
 from sampan.net.services.forward import Forward
-from sampan.net.setting import Settings, addresses, limits, network
+from sampan.net.services.lease import Pool
+from sampan.net.setting import Addresses, Settings, addresses, limits, network
+from sampan.net.wire.address import format_ip, parse_mac
+from sampan.net.wire.dns import parse_name
 
 
 class Assembly:
-    """A running network.
+    """A running network; its parts are public, for the loop's thread.
 
     Raises:
         UsageError: the settings make no sense.
-        SampanError: a forward of the settings cannot listen.
+        SampanError: a forward of the settings cannot listen, or the archive cannot be written.
     """
 
-    def __init__(self, loop: Loop, settings: Settings) -> None:
+    def __init__(self, loop: Loop, settings: Settings, hooks: Iterable[Hook[Any]] = ()) -> None:
         self.settings = settings
         self.addresses = found = addresses(settings)
         self.engine = Engine(loop, network(settings), limits(settings))
-        hosts = frozenset({found.host, found.host6} - {b""})
-        self.router = Router(self.engine.stack.network, hosts, HostAccess(settings.host_access))
-        self.outbound = HostOutbound(self.engine, self.router)
-        self.engine.outbound = self.outbound
-        self.directory = Directory(self.engine.stack.network, lambda _: ())
-        self.engine.observe(NeighbourLearned, self.directory.heard)
-        for mac, address in found.fixed:
-            self.directory.expect(mac, address)
+        self.clock = SystemClock()
+        self.aliases = Aliases()
+        self._serve_ways_out(found)
+        self._serve_names_and_addresses(found)
+        self._show(hooks)
         self._forwards = Forwards(self.outbound, self.directory.find)
         for forward in settings.forwards:
             self.expose(forward)
+
+    def _serve_ways_out(self, found: Addresses) -> None:
+        engine = self.engine
+        own = frozenset({found.host, found.host6} - {b""})
+        self.router = Router(engine.stack.network, own, HostAccess(self.settings.host_access))
+        self.outbound = HostOutbound(engine, self.router)
+        engine.outbound = self.outbound
+
+    def _serve_names_and_addresses(self, found: Addresses) -> None:
+        settings, engine, stack = self.settings, self.engine, self.engine.stack
+        networks = tuple(filter(None, (settings.subnet, settings.prefix6)))
+        self.book = hosts.Book(domain=settings.domain, networks=networks)
+        host = tuple(format_ip(each) for each in (found.host, found.host6) if each)
+        gateway = (found.gateway, stack.network.gateway6)
+        ours = tuple(format_ip(each) for each in gateway if each)
+        self.book.replace("network", hosts.network_names(host, ours))
+        self.dhcp = DhcpService(
+            engine,
+            _dhcp(settings, found),
+            Pool(found.lowest, found.highest, dict(found.fixed)),
+            self.book,
+            names={parse_mac(each.mac): each.name for each in settings.fixed if each.name},
+            domain=settings.domain,
+            path=settings.leases_file,
+        )
+        sources = Sources(
+            resolver=settings.resolver,
+            splits=settings.splits,
+            hosts=settings.hosts_files,
+            loopback=format_ip(found.host),
+        )
+        self.dns = DnsService(engine, self.outbound, self.book, sources, self.aliases)
+        self.directory = Directory(stack.network, self._resolve)
+        engine.observe(NeighbourLearned, self.directory.heard)
+        for mac, address in found.fixed:
+            self.directory.expect(mac, address)
+
+    def _show(self, hooks: Iterable[Hook[Any]]) -> None:
+        """Gates, and what is seen of the traffic."""
+        engine, gates, now = self.engine, self.outbound.gates, self.engine.loop.now
+        self.events = EventLog(self.clock.wall_s)
+
+        def names(machine: bytes, address: bytes) -> tuple[str, ...]:
+            return self.aliases.names(machine, address, now())
+
+        self.flow_table = FlowTable(engine, self.clock.wall_s, names=names, events=self.events)
+        refused = self.flow_table.refused
+        self.egress = Egress(self.settings.policy, self.aliases, now, refused)
+        self.hooks = Hooks(hooks)
+        knowledge = Knowledge(names=names, refused=refused)
+        hooked = Hooked(self.outbound, Inquiry(self.hooks, time.perf_counter), knowledge)
+        gates.flow.append(self.egress.flow)
+        gates.udp += [self.egress.udp, hooked.udp]
+        gates.echo += [self.egress.echo, hooked.echo]
+        gates.detour.append(hooked.detour)
+        self.dns.gates.append(self.egress.name)
+        self.http: HttpView | None = None
+        if self.settings.http_view or self.settings.har_file is not None:
+            self.show_http()
+
+    def show_http(self) -> HttpView:
+        """Follow HTTP in flows that begin from now on."""
+        if self.http is None:
+            self.http = HttpView(self.engine, self.flow_table.number, self.events)
+            self.outbound.watch_flow = self.http.watch
+            if self.settings.har_file is not None:
+                epoch_s = self.clock.wall_s() - self.engine.loop.now()
+                path = self.settings.har_file
+                self.http.har = HarFile(path, version=__version__, epoch_s=epoch_s)
+        return self.http
+
+    def _resolve(self, name: str) -> tuple[bytes, ...]:
+        try:
+            return self.book.addresses(parse_name(name)) or ()
+        except ValueError:
+            return ()
 
     def plug(self, link: Link, *, name: str, mac: bytes = b"", mtu: int | None = None) -> Plug:
         """See `UserNetwork.plug`."""
@@ -49,6 +144,7 @@ class Assembly:
         """See `UserNetwork.unplug`."""
         self.engine.unplug(plug)
         self.directory.unplugged(plug.port)
+        self.dhcp.refresh(self.engine.loop.now())
 
     def expose(self, forward: Forward) -> Forward:
         """See `UserNetwork.expose`."""
@@ -68,4 +164,22 @@ class Assembly:
         for plug in list(self.engine.plugs.values()):
             self.unplug(plug)
         self.engine.settle(self.engine.loop.now())  # flows that ended with the links give theirs
+        if self.http is not None:
+            self.http.close()
+        self.dns.close()
+        self.dhcp.close()
         self.outbound.close()
+
+
+def _dhcp(settings: Settings, found: Addresses) -> dhcp.Settings:
+    gateway = format_ip(found.gateway)
+    return dhcp.Settings(
+        server=gateway,
+        prefix=found.prefix_length,
+        router=gateway,
+        resolvers=(gateway,),
+        mtu=settings.mtu,
+        domain=settings.domain,
+        search=settings.search,
+        time_servers=(gateway,),
+    )

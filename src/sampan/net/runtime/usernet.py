@@ -11,11 +11,12 @@ a link is plugged in. Whoever lives in asyncio wraps the futures that `submit` r
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from concurrent.futures import Future
 from types import TracebackType
-from typing import Self, TypeVar
+from typing import Any, Self, TypeVar
 
+from sampan.net.hook import Hook
 from sampan.net.runtime.assembly import Assembly
 from sampan.net.runtime.engine import Link, Plug
 from sampan.net.runtime.loop import Loop
@@ -27,18 +28,18 @@ _STOP_S = 10.0
 
 
 class UserNetwork:
-    """A user-mode network. It runs from its beginning until `close`.
+    """A user-mode network. It runs from its beginning until `close`; `hooks` are `net.hook`'s.
 
     Raises:
         UsageError: the settings make no sense.
         SampanError: a forward of the settings cannot listen.
     """
 
-    def __init__(self, settings: Settings | None = None) -> None:
+    def __init__(self, settings: Settings | None = None, hooks: Iterable[Hook[Any]] = ()) -> None:
         self.settings = settings or Settings()
         self._loop = Loop()
         try:
-            self._assembly = Assembly(self._loop, self.settings)
+            self._assembly = Assembly(self._loop, self.settings, hooks)
         except BaseException:
             self._loop.close()
             raise
