@@ -11,7 +11,7 @@ A service or channel that raises costs its flow or its datagram, never the engin
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Protocol, TypeAlias, TypeVar
 
 from sampan.base import log
@@ -22,12 +22,15 @@ from sampan.net.core.network import Network
 from sampan.net.core.port import Frame, Port
 from sampan.net.core.stack import Stack
 from sampan.net.core.udp import UdpFlow
+from sampan.net.link.pcapng import Direction
 from sampan.net.runtime.channel import Channel
 from sampan.net.runtime.loop import Loop
+from sampan.net.wire.checksum import Buffer
 
 _log = log.get(__name__)
 _Kind = TypeVar("_Kind", bound=event.Event)
 
+FrameWatcher: TypeAlias = Callable[[str, Sequence[Buffer], int, Direction], None]
 Service: TypeAlias = Callable[[event.ServiceDatagram, float], None]
 
 
@@ -105,6 +108,7 @@ class Engine:
         self.outbound: Outbound | None = None
         self.plugs: dict[Port, Plug] = {}
         self._services: dict[int, Service] = {}
+        self._watchers: list[FrameWatcher] = []
         self._observers: dict[type[object], list[Callable[[Any, float], None]]] = {}
         self._handlers: dict[type[object], Callable[[Any, float], None]] = {
             event.DataReceived: self._readable,
@@ -152,6 +156,21 @@ class Engine:
         """Tell `observer` of every event of a kind, before it is acted upon."""
         self._observers.setdefault(kind, []).append(observer)
 
+    def watch_frames(self, watcher: FrameWatcher) -> None:
+        """Show `watcher` all frames of all links: link, buffers, offload header, direction."""
+        self._watchers.append(watcher)
+
+    def unwatch_frames(self, watcher: FrameWatcher) -> None:
+        """Show it no more."""
+        self._watchers.remove(watcher)
+
+    def _show(self, port: Port, frames: Iterable[Sequence[Buffer]], direction: Direction) -> None:
+        plug = self.plugs.get(port)
+        name = plug.name if plug is not None else ""
+        for frame in frames:
+            for watcher in self._watchers:
+                watcher(name, frame, port.head, direction)
+
     def close(self) -> None:
         """Disconnect all links; what their flows hold is given back."""
         for plug in tuple(self.plugs.values()):
@@ -163,6 +182,9 @@ class Engine:
     def received(self, port: Port, frames: Iterable[memoryview]) -> None:
         """Frames came from a link. What the stack cannot bear costs the batch."""
         now = self.loop.now()
+        if self._watchers:
+            frames = list(frames)
+            self._show(port, [(each,) for each in frames], Direction.OUT)
         try:
             self.stack.frames_received(port, frames, now)
         except Exception:  # noqa: BLE001  a fault of ours, which a machine must not profit from
@@ -188,6 +210,8 @@ class Engine:
         for port, frames in self.stack.frames_to_send():
             plug = self.plugs.get(port)
             if plug is not None:
+                if self._watchers:
+                    self._show(port, frames, Direction.IN)
                 plug.link.send(frames)
 
     def act(self, now: float) -> None:
