@@ -1,4 +1,5 @@
 import threading
+from queue import Empty
 
 import pytest
 
@@ -30,6 +31,31 @@ def test_the_first_failure_ends_the_others():
     with pytest.raises(ValueError, match="first"):
         in_parallel(work, range(50), count=2, stop=stopped.set)
     assert len(began) < 50
+
+
+def test_what_hangs_is_left_behind():
+    let_go = threading.Event()
+    ended = threading.Semaphore(0)
+
+    def work(item):
+        if item == 1:
+            raise ValueError("first")
+        let_go.wait(20)
+        ended.release()
+
+    with pytest.raises(ValueError, match="first"):
+        in_parallel(work, range(9), count=2, stop=lambda: None, patience_s=0)
+    let_go.set()
+    assert ended.acquire(timeout=20)
+    assert not ended.acquire(timeout=0)  # and nothing more was begun
+
+
+def test_an_error_that_looks_like_the_end_is_raised():
+    def work(item):
+        raise Empty
+
+    with pytest.raises(Empty):
+        in_parallel(work, [1], count=1, stop=lambda: None)
 
 
 def test_nothing_to_do():
