@@ -8,13 +8,17 @@ from sampan.net.hook import (
     Delay,
     Hooks,
     Refuse,
+    Resolve,
     Respond,
     Rewrite,
+    on_dns,
     on_flow,
     on_http_request,
 )
 from sampan.net.runtime.view.hooked import Hooked, Knowledge
 from sampan.net.runtime.view.inquiry import Inquiry
+from sampan.net.services.dnsmodel import Client
+from sampan.net.wire.dns import Question, ResponseCode, Type
 from sampan.net.wire.icmpv4 import Echo
 from sampan.net.wire.ipv4 import Protocol
 
@@ -245,3 +249,26 @@ def test_a_hook_that_fails_costs_its_request_only(use, connect, server, caplog):
     connection = connect().send(BAD + GET)
     server.until(lambda: server.data == GET and connection.data.startswith(FORBIDDEN))
     assert "KeyError" in caplog.text
+
+
+CLIENT = Client(bytes([192, 168, 65, 3]), 5)
+QUESTION = Question((b"a", b"example"), Type.A)
+
+
+def test_names_without_hooks_for_them(use):
+    assert use(on_flow(lambda info: Refuse())).name(CLIENT, QUESTION) is None
+    assert use(on_dns(lambda query: None)).name(CLIENT, QUESTION) is None
+
+
+def test_names_that_are_refused_or_answered(use):
+    refused = use(on_dns(lambda query: Refuse())).name(CLIENT, QUESTION)
+    assert refused.answer.code == ResponseCode.REFUSED
+    answered = use(on_dns(lambda query: Resolve(("192.0.2.1",)))).name(CLIENT, QUESTION)
+    assert [each.data for each in answered.answer.answers] == [bytes([192, 0, 2, 1])]
+
+
+def test_names_that_have_to_wait_or_mean_others(use):
+    delayed = use(on_dns(lambda query: Delay(2))).name(CLIENT, QUESTION)
+    assert (delayed.delay_s, delayed.question, delayed.answer) == (2, None, None)
+    other = use(on_dns(lambda query: Rewrite(query.replace(name="b.example"))))
+    assert other.name(CLIENT, QUESTION).question == Question((b"b", b"example"), Type.A)

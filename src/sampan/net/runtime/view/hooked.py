@@ -1,8 +1,9 @@
-"""What hooks say about flows, carried out: refused, led elsewhere, made to wait, read as HTTP.
+"""What hooks say, carried out: flows refused, led elsewhere, made to wait, read as HTTP; names.
 
     outbound.gates.detour.insert(0, hooked.detour)      TCP: before the host's proxy
     outbound.gates.udp.append(hooked.udp)
     outbound.gates.echo.append(hooked.echo)
+    dns.gates.append(hooked.name)                       names
 
 As long as there are hooks for HTTP requests, TCP flows lead through a `Relay` with a `Gate`
 between its ends, which costs some speed; without them nothing stands in the way. The host's
@@ -19,18 +20,30 @@ from dataclasses import dataclass
 from sampan.net.core.event import EchoRequested, Refusal
 from sampan.net.core.flow import Flow
 from sampan.net.core.udp import UdpFlow
-from sampan.net.hook import FlowInfo, Kind, Respond
+from sampan.net.hook import FlowInfo, Kind, Resolve, Respond
 from sampan.net.runtime.host.relay import Address, Relay
 from sampan.net.runtime.host.route import Target
 from sampan.net.runtime.host.transform import PLAIN
 from sampan.net.runtime.loop import Loop, Timer
 from sampan.net.runtime.outbound import HostOutbound
 from sampan.net.runtime.view.inquiry import Inquiry, Verdict
-from sampan.net.runtime.view.translate import head_of, refusal, reply_of, request_of
+from sampan.net.runtime.view.translate import (
+    answer_of,
+    head_of,
+    query_of,
+    question_of,
+    refusal,
+    reply_of,
+    request_of,
+)
+from sampan.net.services import dnsanswer
+from sampan.net.services.dnsmodel import Client
+from sampan.net.services.dnsmodel import Verdict as NameVerdict
 from sampan.net.services.httpdetect import Language
 from sampan.net.services.httpgate import Decision, Gate, Output
 from sampan.net.services.httphead import RequestHead
 from sampan.net.wire.address import format_ip, parse_ip
+from sampan.net.wire.dns import Question, ResponseCode
 from sampan.net.wire.error import MalformedError
 
 _SPOKEN_WITHOUT_US = (Language.HTTP2, Language.TLS, Language.OTHER)
@@ -91,6 +104,23 @@ class Hooked:
         """A machine pings somebody: see `outbound.EchoGate`."""
         reason = self._only_yes_or_no(self._info("icmp", request.source, request.destination))
         return None if reason is None else Refusal.PROHIBITED
+
+    def name(self, client: Client, question: Question) -> NameVerdict | None:
+        """A machine looks a name up: see `service.dns.Gate`."""
+        if not self._inquiry.hooks.of(Kind.DNS):
+            return None
+        query = query_of(client, question, self._knowledge.machine_name(client.address))
+        verdict = self._inquiry.dns(query)
+        if verdict.refused is not None:
+            answer = dnsanswer.failure(ResponseCode.REFUSED)
+            return NameVerdict(answer=answer, delay_s=verdict.delay_s)
+        asked = question if verdict.subject == query else question_of(verdict.subject)
+        if isinstance(verdict.answer, Resolve):
+            return NameVerdict(answer=answer_of(asked, verdict.answer), delay_s=verdict.delay_s)
+        if asked is question and not verdict.delay_s:
+            return None
+        changed = None if asked is question else asked
+        return NameVerdict(question=changed, delay_s=verdict.delay_s)
 
     def _only_yes_or_no(self, info: FlowInfo) -> str | None:
         """Why it may not be; None if it may."""

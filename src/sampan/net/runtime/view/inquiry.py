@@ -30,9 +30,8 @@ from sampan.net.hook import (
     Respond,
     Rewrite,
 )
-from sampan.net.runtime.view.translate import head_of, reply_of
+from sampan.net.runtime.view.translate import answer_of, head_of, question_of, reply_of
 from sampan.net.wire.address import parse_ip
-from sampan.net.wire.dns import parse_name
 
 SLOW_S = 0.1
 _MAX_PORT = 0xFFFF
@@ -125,10 +124,9 @@ def _heard(verdict: Verdict[_Subject], answer: Answer) -> tuple[Verdict[_Subject
             _typed(answer)
             reply_of(answer)
             return replace(verdict, answer=answer), True
-        case Resolve(addresses=addresses) if isinstance(subject, DnsQuery):
+        case Resolve() if isinstance(subject, DnsQuery):
             _typed(answer)
-            for each in addresses:
-                parse_ip(each)
+            answer_of(question_of(subject), answer)
             return replace(verdict, answer=answer), True
         case _:
             raise TypeError(f"{answer!r} is no answer about a {type(subject).__name__}")
@@ -156,6 +154,6 @@ def _check(made: FlowInfo | HttpRequest | DnsQuery, seen: object) -> None:
         if not 0 <= made.port <= _MAX_PORT:
             raise ValueError(f"{made.port} is no port")
     elif isinstance(made, DnsQuery):
-        parse_name(made.name)
+        question_of(made)
     elif isinstance(seen, HttpRequest) and head_of(made).framing() != head_of(seen).framing():
         raise ValueError("the headers that say how long the body is are not yours to change")
