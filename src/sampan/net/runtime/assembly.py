@@ -114,7 +114,7 @@ class Assembly:
         gates.udp += [self.egress.udp, hooked.udp]
         gates.echo += [self.egress.echo, hooked.echo]
         gates.detour.append(hooked.detour)
-        self.dns.gates.append(self.egress.name)
+        self.dns.gates += [self.egress.name, hooked.name]
         self.http: HttpView | None = None
         if self.settings.http_view or self.settings.har_file is not None:
             self.show_http()
