@@ -97,8 +97,8 @@ class FakeNetwork:
     def links(self) -> tuple[model.LinkRecord, ...]:
         return (
             model.LinkRecord(
-                id=1, name="qemu", mtu=1500, macs=("02:00:00:00:00:01",), sent_frames=2, sent=120,
-                received_frames=3, received=240,
+                id=1, name="qemu", mtu=1500, macs=("02:00:00:00:00:01",), frames=2, sent=120,
+                received=240,
             ),
         )  # fmt: skip
 

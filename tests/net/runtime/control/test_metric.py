@@ -9,7 +9,7 @@ LINE = re.compile(
 
 def _text(name="a", link="b"):
     stats = model.Stats(uptime_s=1.5, counters={"tcp.opened": 3}, gauges={"flows": 2})
-    links = (model.LinkRecord(id=4, name=link, mtu=1500, sent=9, received_frames=1),)
+    links = (model.LinkRecord(id=4, name=link, mtu=1500, sent=9, frames=1, dropped=2),)
     return metric.text(name, stats, links, 5)
 
 
@@ -25,7 +25,7 @@ def test_values():
     assert 'sampan_net_tcp_opened_total{network="a"} 3' in lines
     assert 'sampan_net_flows{network="a"} 2' in lines
     assert 'sampan_net_link_sent_bytes_total{network="a",link="b",id="4"} 9' in lines
-    assert 'sampan_net_link_received_frames_total{network="a",link="b",id="4"} 1' in lines
+    assert 'sampan_net_link_frames_dropped_total{network="a",link="b",id="4"} 2' in lines
 
 
 def test_each_type_is_told_once():

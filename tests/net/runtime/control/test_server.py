@@ -106,9 +106,10 @@ def test_close_removes_the_socket_and_cuts_off(network, served):
 
 def test_close_leaves_anothers_socket(served, network):
     served.path.unlink()
-    with listener.listen(served.path):
-        served.call(served.server.close)
-        assert served.path.exists()
+    other = listener.listen(served.path)
+    served.call(served.server.close)
+    assert served.path.exists()
+    other.close()
 
 
 def test_a_second_network_at_the_same_place(served, network):

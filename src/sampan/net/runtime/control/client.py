@@ -13,6 +13,7 @@ import contextlib
 import http.client
 import json
 import socket
+import time
 import urllib.parse
 from collections.abc import Iterator
 from http import HTTPStatus
@@ -117,14 +118,25 @@ class Client:
     def events(self, asked: model.EventsAsked) -> Iterator[model.EventRecord]:
         """What happened, and with `follow` what happens; waits without limit for the next."""
         decoder = msgspec.json.Decoder(model.EventRecord)
-        with self._stream("/v1/events", asked) as response:
+        with self._stream("/v1/events", asked) as (response, _):
             while line := response.readline():
                 yield decoder.decode(line)
 
-    def capture(self, asked: model.CaptureStream) -> Iterator[bytes]:
-        """Frames as they pass, as pcapng, in pieces; until the network ends or nobody asks."""
-        with self._stream("/v1/captures/stream", asked) as response:
-            while data := response.read1(_READ):
+    def capture(
+        self, asked: model.CaptureStream, *, seconds: float | None = None
+    ) -> Iterator[bytes]:
+        """Frames as they pass, as pcapng, in pieces; until the network or the time ends."""
+        end = None if seconds is None else time.monotonic() + seconds
+        with self._stream("/v1/captures/stream", asked) as (response, connection):
+            while end is None or (left := end - time.monotonic()) > 0:
+                if end is not None:
+                    connection.settimeout(left)
+                try:
+                    data = response.read1(_READ)
+                except TimeoutError:
+                    return
+                if not data:
+                    return
                 yield data
 
     def openapi(self) -> dict[str, Any]:
@@ -136,8 +148,17 @@ class Client:
         with self._exchange("GET", "/metrics", None) as response:
             return response.read().decode()
 
-    def _stream(self, path: str, query: msgspec.Struct) -> http.client.HTTPResponse:
-        return self._exchange("GET", _with_query(path, query), None, is_stream=True)
+    @contextlib.contextmanager
+    def _stream(
+        self, path: str, query: msgspec.Struct
+    ) -> Iterator[tuple[http.client.HTTPResponse, socket.socket]]:
+        """A response that goes on, and the socket it comes from; a network that ends ends it."""
+        connection = _UnixConnection(self.path, self._timeout_s)
+        with self._exchange("GET", _with_query(path, query), None, connection) as response:
+            assert connection.raw is not None
+            connection.raw.settimeout(None)
+            with contextlib.suppress(http.client.IncompleteRead, ConnectionError):
+                yield response, connection.raw
 
     def _ask(
         self,
@@ -158,14 +179,13 @@ class Client:
         self._exchange(method, path, None).close()
 
     def _exchange(
-        self, method: str, path: str, body: object, *, is_stream: bool = False
+        self, method: str, path: str, body: object, connection: _UnixConnection | None = None
     ) -> http.client.HTTPResponse:
         data = None if body is None else msgspec.json.encode(body)
-        with contextlib.closing(_UnixConnection(self.path, self._timeout_s)) as connection:
+        connection = connection or _UnixConnection(self.path, self._timeout_s)
+        with contextlib.closing(connection):
             try:
                 connection.request(method, path, data, {"Connection": "close"})
-                if is_stream:
-                    connection.sock.settimeout(None)
                 response = connection.getresponse()  # it holds the socket from now on
             except (FileNotFoundError, ConnectionError, http.client.HTTPException) as error:
                 raise self._not_served() from error
@@ -204,11 +224,12 @@ class Client:
 
 
 class _UnixConnection(http.client.HTTPConnection):
-    """HTTP over a Unix socket."""
+    """HTTP over a Unix socket; `raw`, which its response goes on to use when this is closed."""
 
     def __init__(self, path: Path, timeout_s: float) -> None:
         super().__init__("localhost", timeout=timeout_s)
         self._path = path
+        self.raw: socket.socket | None = None
 
     def connect(self) -> None:
         connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
@@ -218,7 +239,7 @@ class _UnixConnection(http.client.HTTPConnection):
         except BaseException:
             connection.close()
             raise
-        self.sock = connection
+        self.sock = self.raw = connection
 
 
 def _quoted(text: str) -> str:

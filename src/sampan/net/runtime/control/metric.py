@@ -7,6 +7,10 @@ from collections.abc import Iterator
 
 from sampan.net.runtime.control import model
 
+_OF_LINKS = {
+    "frames": "frames", "dropped": "frames_dropped", "sent": "sent_bytes",
+    "received": "received_bytes",
+}  # fmt: skip
 _NOT_A_NAME = re.compile(r"[^a-zA-Z0-9_]")
 
 
@@ -27,8 +31,7 @@ def _lines(
         yield from _one(name, "gauge", label, value)
     for name, value in stats.counters.items():
         yield from _one(f"{name}_total", "counter", label, value)
-    for field in ("sent_frames", "sent", "received_frames", "received"):
-        name = field if field.endswith("frames") else f"{field}_bytes"
+    for field, name in _OF_LINKS.items():
         yield f"# TYPE sampan_net_link_{name}_total counter\n"
         for link in links:
             labels = f'{label},link="{_escaped(link.name)}",id="{link.id}"'

@@ -32,15 +32,20 @@ class NetworkRecord(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class LinkRecord(msgspec.Struct, frozen=True, kw_only=True):
-    """A plugged-in link, with what its machine sent and received. `macs` are stations seen on it."""
+    """A plugged-in link. `macs` are the stations known there.
+
+    `frames` counts what came from it, `dropped` what did not reach it or made no sense. `sent`
+    and `received` are the payload bytes of its machines' flows.
+    """
 
     id: int
     name: str
     mtu: int
     macs: tuple[str, ...] = ()
-    sent_frames: int = 0
+    frames: int = 0
+    dropped: int = 0
+    flows: int = 0
     sent: int = 0
-    received_frames: int = 0
     received: int = 0
 
 
@@ -57,7 +62,6 @@ class NameRecord(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
 
     name: str
     addresses: tuple[str, ...]
-    ttl_s: int = 60
 
 
 class NameAsked(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

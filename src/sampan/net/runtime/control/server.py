@@ -43,14 +43,13 @@ class Server:
         self._answer = answer
         self._connections: set[Connection] = set()
         self._sweeper: Timer | None = None
-        self._listening = listener.listen(path)
-        self._identity = listener.identity(path)
-        loop.watch(self._listening.fileno(), READ, self._accept)
+        self._bound = listener.listen(path)
+        loop.watch(self._bound.socket.fileno(), READ, self._accept)
 
     def _accept(self, _: int) -> None:
         while True:
             try:
-                connection, _peer = self._listening.accept()
+                connection, _peer = self._bound.socket.accept()
             except OSError:  # nobody waits any more, or there is no descriptor to be had
                 return
             connection.setblocking(False)
@@ -92,12 +91,10 @@ class Server:
 
     def close(self) -> None:
         """Stop listening and cut the clients off. Nothing happens the second time."""
-        if self._listening.fileno() < 0:
+        if self._bound.socket.fileno() < 0:
             return
-        self._loop.unwatch(self._listening.fileno())
-        self._listening.close()
-        if listener.identity(self.path) == self._identity:
-            self.path.unlink(missing_ok=True)
+        self._loop.unwatch(self._bound.socket.fileno())
+        self._bound.close()
         if self._sweeper is not None:
             self._sweeper.cancel()
         for each in list(self._connections):
