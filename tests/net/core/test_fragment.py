@@ -59,6 +59,16 @@ def test_contradictions_cost_the_packet(parts):
     assert (len(reassembler), reassembler.size) == (0, 0)
 
 
+def test_pieces_of_a_packet_are_bounded():
+    """Each is compared with all others: nobody needs so many."""
+    reassembler = Reassembler(Limits())
+    for number in range(256):
+        reassembler.add(part(8 * number, bytes(8)), 1.0)
+    assert len(reassembler) == 1
+    reassembler.add(part(8 * 256, bytes(8)), 1.0)
+    assert (len(reassembler), reassembler.size) == (0, 0)
+
+
 def test_duplicates_are_ignored():
     reassembler = Reassembler(Limits())
     reassembler.add(part(0, bytes(8)), 1.0)

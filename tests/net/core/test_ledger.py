@@ -1,5 +1,7 @@
 import math
+from functools import partial
 from types import SimpleNamespace
+from unittest.mock import Mock
 
 import pytest
 
@@ -55,15 +57,21 @@ def test_what_is_disarmed_is_not_kept(ledger):
     assert ledger.stale == 0
 
 
-def test_starved_flows_are_fed_when_there_is_something(ledger):
+def test_as_many_starved_flows_are_fed_as_there_are_buffers(ledger):
     fed = []
-    one = SimpleNamespace(unblock=lambda: fed.append(1))
-    ledger.starved.append(one)
-    buffer = ledger.pool.spare()
-    ledger.pool.keep(buffer)
+    ledger.pool.bound = 2
+    for number in range(3):
+        ledger.starved[Mock(unblock=partial(fed.append, number))] = None
+    buffers = []
+    for _ in range(2):
+        buffers.append(ledger.pool.spare())
+        ledger.pool.keep(buffers[-1])
     ledger.feed()
     assert fed == []
-    ledger.pool.give_back(buffer)
+    ledger.pool.give_back(buffers[0])
     ledger.feed()
-    assert fed == [1]
-    assert ledger.starved == []
+    assert fed == [0]
+    ledger.pool.give_back(buffers[1])
+    ledger.feed()  # nobody has taken the first one yet
+    assert fed == [0, 1, 2]
+    assert not ledger.starved

@@ -28,3 +28,19 @@ def test_complaints_are_limited_each_second():
     port = Port(1, Limits(errors_per_s=2))
     assert [port.may_complain(5.0) for _ in range(3)] == [True, True, False]
     assert port.may_complain(6.0)
+
+
+@pytest.mark.parametrize(
+    ("head", "first", "verifies", "trusted"),
+    [
+        (10, 0, True, False),
+        (10, 1, True, True),  # the device is to make it
+        (12, 2, True, True),  # the device has checked it
+        (0, 2, True, False),  # an address, and no offload header
+        (0, 2, False, True),
+        (10, 0, False, True),
+    ],
+)
+def test_whose_checksums_are_believed(head, first, verifies, trusted):
+    port = Port(1, Limits(), head=head, verifies=verifies)
+    assert port.trusts(memoryview(bytes([first]) * 60)) is trusted

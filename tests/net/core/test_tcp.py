@@ -128,6 +128,15 @@ def test_fast_path_sees_a_wrong_checksum(make_machine, make_machine6, place, six
     assert flow.data() == []
 
 
+def test_a_link_that_cannot_damage_frames_is_believed(machine):
+    flow = establish(machine)
+    machine.port.verifies = False
+    segment = Segment(machine.guest.port, machine.remote.port, FIRST + 1, OURS + 1, Flag.ACK, 9, payload=b"x")  # fmt: skip
+    data = segment.emit(machine.guest.address, machine.remote.address, offload=True)
+    machine.frames(machine.frame(Protocol.TCP, data))
+    assert b"".join(flow.data()) == b"x"
+
+
 def test_spoofed_sender_of_a_flow(machine):
     flow = establish(machine)
     other = machine.stack.add_port(machine.now)

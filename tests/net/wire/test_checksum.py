@@ -1,3 +1,4 @@
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -18,6 +19,14 @@ def slow_sum(data: bytes) -> int:
 @settings(derandomize=True)
 def test_word_sum_is_the_sum_of_words(data: bytes) -> None:
     assert checksum.word_sum(data) == slow_sum(data)
+
+
+@pytest.mark.parametrize("size", [255, 256, 257, 511, 1023, 1024, 1460, 1461, 65535, 131071])
+@pytest.mark.parametrize("pattern", [b"\x00", b"\xff", bytes(range(251)), b"\xff\xfe"])
+def test_long_data_is_folded_to_the_same_sum(size: int, pattern: bytes) -> None:
+    data = (pattern * (size // len(pattern) + 1))[:size]
+    assert checksum.word_sum(data) == slow_sum(data)
+    assert checksum.residue(data) == slow_sum(data) % 0xFFFF
 
 
 @given(st.lists(st.binary(min_size=2, max_size=6).filter(lambda b: len(b) % 2 == 0), max_size=4))

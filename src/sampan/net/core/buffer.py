@@ -34,6 +34,11 @@ class Pool:
         self.lent = 0
 
     @property
+    def available(self) -> int:
+        """How many more buffers there are to be had."""
+        return self.bound - self.lent
+
+    @property
     def is_empty(self) -> bool:
         """Whether there is no buffer to be had until a machine acknowledges something."""
         return self.lent >= self.bound

@@ -148,7 +148,7 @@ class Flow:
             return room
         sender.blocked = True
         if room:
-            self.ledger.starved.append(self)
+            self.ledger.starved[self] = None
         elif sender.una == sender.next:
             self._await_window()
         return 0
@@ -337,10 +337,10 @@ class Flow:
         self.port.flows -= 1
         self.sender.release()
         self.idle = ledger.now + ledger.limits.time_wait_s
-        ledger.time_wait.append(self)
+        ledger.time_wait[self] = None
         ledger.events.append(event.FlowClosed(self))
         while len(ledger.time_wait) > ledger.limits.time_wait_total:
-            ledger.time_wait[0].forget()
+            next(iter(ledger.time_wait)).forget()
 
     def end(self, reason: event.Reason) -> None:
         """The flow is over for this reason, and the runtime is told."""
@@ -355,7 +355,7 @@ class Flow:
         if self.state is State.CLOSED:
             return
         if self.state is State.TIME_WAIT:
-            ledger.time_wait.remove(self)
+            del ledger.time_wait[self]
         else:
             self.port.flows -= 1
             if self.state in HALF_OPEN:
@@ -367,6 +367,8 @@ class Flow:
                 self.receiver.release()
         if ledger.flows.get(self.key) is self:
             del ledger.flows[self.key]
+        if self.sender.blocked:
+            ledger.starved.pop(self, None)
         self.state = State.CLOSED
         self.control = _NO_FAST_PATH
         self.ack_due = False

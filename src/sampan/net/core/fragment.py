@@ -22,6 +22,7 @@ from sampan.net.wire.ipv6 import Ipv6
 _Packet = TypeVar("_Packet", Ipv4, Ipv6)
 _Key: TypeAlias = tuple[bytes, bytes, int, int]
 _FRAGMENT_HEADER6 = 8
+_MAX_PIECES = 256  # of one packet; each is compared with the others
 
 
 class _Partial:
@@ -40,7 +41,7 @@ class _Partial:
         end = offset + len(data)
         if (offset, data) in self.pieces:
             return True
-        if not data or (more and len(data) % 8):
+        if not data or (more and len(data) % 8) or len(self.pieces) >= _MAX_PIECES:
             return False
         if any(start < end and offset < start + len(piece) for start, piece in self.pieces):
             return False

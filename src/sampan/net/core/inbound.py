@@ -53,7 +53,7 @@ class Inbound:
         head = port.head
         kind = int.from_bytes(frame[head + 12 : head + 14], "big")
         data = frame[port.ip_offset :]
-        trusted = bool(head and frame[0] & 3)
+        trusted = port.trusts(frame)
         try:
             if kind == EtherType.ARP:
                 return self._arp(port, mac, data)

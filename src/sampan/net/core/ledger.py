@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import heapq
 import math
-from collections import deque
+from collections import OrderedDict
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
@@ -28,7 +28,7 @@ _MIN_STALE = 256
 
 
 class Ledger:
-    """The shared part. `acks`, `readable` and `starved` may name a flow twice, or a dead one."""
+    """The shared part. `acks` and `readable` may name a flow twice, or a dead one."""
 
     __slots__ = (
         "account", "acks", "entropy", "events", "flows", "limits", "network", "now", "pool",
@@ -52,8 +52,8 @@ class Ledger:
         self.flows: dict[bytes, Flow] = {}
         self.acks: list[Flow] = []  # may owe an acknowledgment
         self.readable: list[Flow] = []  # were told to have data, which is in the link's buffers
-        self.starved: list[Flow] = []  # had room, but there was no buffer
-        self.time_wait: deque[Flow] = deque()
+        self.starved: OrderedDict[Flow, None] = OrderedDict()  # had room, but there was no buffer
+        self.time_wait: OrderedDict[Flow, None] = OrderedDict()
         self.timers: list[tuple[float, int, Flow]] = []
         self.serial = 0
         self.stale = 0  # entries of `timers` that no longer count
@@ -96,11 +96,10 @@ class Ledger:
             self.stale = 0
 
     def feed(self) -> None:
-        """Tell the flows that waited for a buffer that there is one."""
-        if self.starved and not self.pool.is_empty:
-            starved, self.starved = self.starved, []
-            for flow in starved:
-                flow.unblock()
+        """Tell flows that waited for a buffer that there is one: the first, and no more than there are."""
+        for _ in range(min(self.pool.available, len(self.starved))):
+            flow, _ = self.starved.popitem(last=False)
+            flow.unblock()
 
     def keep(self) -> None:
         """The link's buffers are about to be used again."""

@@ -11,6 +11,7 @@ wrong netmask works too. It stays silent about other stations, which answer for 
 
 from __future__ import annotations
 
+from collections import defaultdict
 from dataclasses import dataclass
 
 from sampan.net.core.limit import Limits
@@ -34,12 +35,13 @@ class Neighbour:
 class Neighbours:
     """The stations of a network by their addresses of 4 or 16 bytes."""
 
-    __slots__ = ("_known", "_limits", "_network", "_reserved")
+    __slots__ = ("_by_port", "_known", "_limits", "_network", "_reserved")
 
     def __init__(self, network: Network, limits: Limits) -> None:
         self._network = network
         self._limits = limits
         self._known: dict[bytes, Neighbour] = {}
+        self._by_port: defaultdict[Port, dict[bytes, None]] = defaultdict(dict)  # oldest first
         self._reserved: dict[bytes, bytes] = {}
 
     def reserve(self, ip: bytes, mac: bytes) -> None:
@@ -50,7 +52,7 @@ class Neighbours:
         self._reserved[ip] = mac
         known = self._known.get(ip)
         if known is not None and known.mac != mac:
-            del self._known[ip]
+            self._drop(ip)
 
     def find(self, ip: bytes) -> Neighbour | None:
         """The station with this address, if it has been heard."""
@@ -69,8 +71,11 @@ class Neighbours:
                 return False
             known.mac, known.seen = mac, now  # a new card in the same machine
             return True
+        if known is not None:
+            self._drop(ip)
         self._make_room(port)
         self._known[ip] = Neighbour(port, mac, now)
+        self._by_port[port][ip] = None
         return True
 
     def _may_have(self, ip: bytes, mac: bytes) -> bool:
@@ -81,13 +86,17 @@ class Neighbours:
         return self._reserved.get(ip, mac) == mac
 
     def _make_room(self, port: Port) -> None:
-        own = [ip for ip, each in self._known.items() if each.port is port]
+        own = self._by_port[port]
         if len(own) >= self._limits.addresses:
-            del self._known[min(own, key=lambda ip: self._known[ip].seen)]
+            self._drop(min(own, key=lambda ip: self._known[ip].seen))
+
+    def _drop(self, ip: bytes) -> None:
+        del self._by_port[self._known.pop(ip).port][ip]
 
     def forget(self, port: Port) -> None:
         """A port was removed, with all stations on it."""
-        self._known = {ip: each for ip, each in self._known.items() if each.port is not port}
+        for ip in self._by_port.pop(port, ()):
+            del self._known[ip]
 
     def answers_for(self, ip: bytes) -> bool:
         """Whether questions for `ip` are ours to answer."""

@@ -66,12 +66,14 @@ class Stack:
     # Ports
 
     def add_port(
-        self, now: float, *, head: int = 0, mtu: int | None = None, mac: bytes = b""
-    ) -> Port:
+        self, now: float, *, head: int = 0, mtu: int | None = None, mac: bytes = b"",
+        verifies: bool = True,
+    ) -> Port:  # fmt: skip
         """Plug a link in. `head`: bytes of its offload header (0: none); see `port.Port`."""
         self._ledger.now = now
         number = 1 + max((port.number for port in self._switch.ports), default=0)
-        port = Port(number, self.limits, head=head, mtu=mtu or self.network.mtu, mac=mac)
+        mtu = mtu or self.network.mtu
+        port = Port(number, self.limits, head=head, mtu=mtu, mac=mac, verifies=verifies)
         self._switch.ports.append(port)
         self._advertiser.advertise(port)
         return port

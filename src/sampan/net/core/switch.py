@@ -39,9 +39,9 @@ class Switch:
             return False
         if port.mac and source != port.mac:
             return False
-        count = sum(each is port for each in self.stations.values())
-        if count >= self._limits.addresses:
+        if port.stations >= self._limits.addresses:
             return False
+        port.stations += 1
         self.stations[source] = port
         return True
 

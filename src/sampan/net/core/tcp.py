@@ -27,6 +27,7 @@ from sampan.net.core.port import Port
 from sampan.net.core.state import SENDING, Input, State
 from sampan.net.core.template import Line, Template
 from sampan.net.wire import address, tcp
+from sampan.net.wire.checksum import residue
 from sampan.net.wire.error import MalformedError
 
 _FAST4 = struct.Struct("!14sBxHxxHxB2x12sIIHH")
@@ -65,14 +66,14 @@ class Tcp:
         ):
             return False
         end = head + 14 + total
-        if end > len(frame) or not ((head and frame[0] & 3) or _is_intact4(frame[head + 14 : end])):
+        if end > len(frame) or not (port.trusts(frame) or _is_intact4(frame[head + 14 : end])):
             return False
         return (
             control & _USUAL_MASK == flow.control
             and self._segment(
                 flow, sequence, number, window, frame, end, total - flow.header_size, control & _FIN
             )
-        ) or self._unusual(flow, frame[head + 34 : end])
+        ) or self._unusual(flow, frame[head + 34 : end])  # fmt: skip
 
     def frame6(self, port: Port, frame: memoryview) -> bool:
         """As `frame4`, for IPv6 without extension headers."""
@@ -92,21 +93,14 @@ class Tcp:
         ):
             return False
         end = head + 54 + length
-        if end > len(frame) or not ((head and frame[0] & 3) or _is_intact6(frame[head + 14 : end])):
+        if end > len(frame) or not (port.trusts(frame) or _is_intact6(frame[head + 14 : end])):
             return False
         return (
             control & _USUAL_MASK == flow.control
             and self._segment(
-                flow,
-                sequence,
-                number,
-                window,
-                frame,
-                end,
-                length - flow.header_size,
-                control & _FIN,
+                flow, sequence, number, window, frame, end, length - flow.header_size, control & _FIN
             )
-        ) or self._unusual(flow, frame[head + 54 : end])
+        ) or self._unusual(flow, frame[head + 54 : end])  # fmt: skip
 
     def _unusual(self, flow: Flow, data: memoryview) -> bool:
         """Take in a segment of a flow by the slow path; its sender and checksum are right."""
@@ -320,15 +314,10 @@ def _is_intact4(packet: memoryview) -> bool:
     """Whether both checksums of an IPv4 packet with a segment are right."""
     if int.from_bytes(packet[:20], "big") % 0xFFFF:
         return False
-    number = int.from_bytes(packet[12:], "big")  # from the addresses to the end: one sum for all
-    if len(packet) & 1:
-        number <<= 8
-    return (number + _TCP + len(packet) - 20) % 0xFFFF == 0
+    # from the addresses to the end: one sum for all
+    return (residue(packet[12:]) + _TCP + len(packet) - 20) % 0xFFFF == 0
 
 
 def _is_intact6(packet: memoryview) -> bool:
     """Whether the checksum of a segment in an IPv6 packet is right."""
-    number = int.from_bytes(packet[8:], "big")
-    if len(packet) & 1:
-        number <<= 8
-    return (number + _TCP + len(packet) - 40) % 0xFFFF == 0
+    return (residue(packet[8:]) + _TCP + len(packet) - 40) % 0xFFFF == 0

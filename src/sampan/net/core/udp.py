@@ -23,7 +23,7 @@ from sampan.net.core.icmp import Icmp, Station, quote_flow
 from sampan.net.core.limit import Limits
 from sampan.net.core.port import Port
 from sampan.net.wire import ipv4, udp, vnet
-from sampan.net.wire.checksum import Buffer, pseudo_sum, word_sum
+from sampan.net.wire.checksum import Buffer, pseudo_sum, residue, word_sum
 from sampan.net.wire.ethernet import EtherType
 
 _FAST4 = struct.Struct("!14sBxHxxHxB2x12sHH")
@@ -168,9 +168,9 @@ class UdpFlows:
         end = head + 14 + total
         if end > len(frame) or length < udp.HEADER_LENGTH:
             return False
-        if given and not (head and frame[0] & 3):
-            words = word_sum(frame[head + 26 : head + 34]) + ipv4.Protocol.UDP + length
-            if (words + word_sum(frame[head + 34 : end])) % 0xFFFF:
+        if given and not port.trusts(frame):
+            words = residue(frame[head + 26 : end]) + ipv4.Protocol.UDP + length
+            if words % 0xFFFF:
                 return False
         flow.deliver(frame[head + _MIN_FRAME4 : end])
         return True
