@@ -25,7 +25,7 @@ class Channel(Protocol):
         """The handshake is over: there may be room."""
 
     def readable(self, now: float) -> None:
-        """There is `flow.data()`; say what was `consumed`."""
+        """There is `flow.data()`; say what was `consumed`, 0 too: the buffers are used again."""
 
     def writable(self, now: float) -> None:
         """There is room again."""
