@@ -8,8 +8,10 @@ net.until(condition)   turns the loop until it holds
 net.advance(seconds)   lets time pass
 """
 
+import socket
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -19,6 +21,7 @@ from sampan.net.core.endpoint import Endpoint
 from sampan.net.core.network import Network
 from sampan.net.core.port import Frame as Sent
 from sampan.net.runtime.engine import Engine
+from sampan.net.runtime.host.relay import Address
 from sampan.net.runtime.host.route import HostAccess, Router
 from sampan.net.runtime.loop import Loop
 from sampan.net.runtime.outbound import HostOutbound
@@ -293,6 +296,50 @@ class Net:
         self.loop.close()
 
 
+class Server:
+    """A listening socket of the host, and the one connection it took."""
+
+    def __init__(self, net):
+        self.net = net
+        self.listener = socket.create_server(("127.0.0.1", 0))
+        self.listener.setblocking(False)
+        self.peer = None
+        self.data = bytearray()
+        self.is_ended = self.is_reset = False
+
+    @property
+    def target(self):
+        return Address(socket.AF_INET, self.listener.getsockname())
+
+    def poll(self):
+        if self.peer is None:
+            with suppress(BlockingIOError):
+                self.peer = self.listener.accept()[0]
+                self.peer.setblocking(False)
+            return True
+        with suppress(BlockingIOError):
+            try:
+                data = self.peer.recv(1 << 20)
+            except ConnectionResetError:
+                self.is_reset = True
+            else:
+                self.data += data
+                self.is_ended |= not data
+        return True
+
+    def accepted(self):
+        self.net.until(lambda: self.poll() and self.peer is not None)
+        return self.peer
+
+    def until(self, condition):
+        self.net.until(lambda: self.poll() and condition())
+
+    def close(self):
+        self.listener.close()
+        if self.peer is not None:
+            self.peer.close()
+
+
 @pytest.fixture
 def make_net():
     made: list[Net] = []
@@ -316,3 +363,28 @@ def net(make_net):
 def host_address() -> bytes:
     """The address under which machines reach the host's loopback interface."""
     return HOST
+
+
+@pytest.fixture
+def make_server(net):
+    made = []
+
+    def make():
+        made.append(Server(net))
+        return made[-1]
+
+    yield make
+    for each in made:
+        each.close()
+
+
+@pytest.fixture
+def server(make_server):
+    return make_server()
+
+
+@pytest.fixture
+def closed():
+    """An address where nobody listens."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        return Address(socket.AF_INET, listener.getsockname())

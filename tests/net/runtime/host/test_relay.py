@@ -6,7 +6,7 @@ import pytest
 from sampan.net.core.endpoint import Endpoint
 from sampan.net.core.event import Refusal
 from sampan.net.runtime.host import relay as relay_module
-from sampan.net.runtime.host.relay import Address, Relay
+from sampan.net.runtime.host.relay import Relay
 from sampan.net.wire.error import MalformedError
 
 REMOTE = Endpoint(bytes([93, 184, 216, 34]), 80)
@@ -43,75 +43,6 @@ class Watcher:
 
     def ended(self, reason, now):
         self.seen.append(("ended", reason))
-
-
-class Server:
-    """A listening socket of the host, and the one connection it took."""
-
-    def __init__(self, net):
-        self.net = net
-        self.listener = socket.create_server(("127.0.0.1", 0))
-        self.listener.setblocking(False)
-        self.peer = None
-        self.data = bytearray()
-        self.is_ended = self.is_reset = False
-
-    @property
-    def target(self):
-        return Address(socket.AF_INET, self.listener.getsockname())
-
-    def poll(self):
-        if self.peer is None:
-            with suppress(BlockingIOError):
-                self.peer = self.listener.accept()[0]
-                self.peer.setblocking(False)
-            return True
-        with suppress(BlockingIOError):
-            try:
-                data = self.peer.recv(1 << 20)
-            except ConnectionResetError:
-                self.is_reset = True
-            else:
-                self.data += data
-                self.is_ended |= not data
-        return True
-
-    def accepted(self):
-        self.net.until(lambda: self.poll() and self.peer is not None)
-        return self.peer
-
-    def until(self, condition):
-        self.net.until(lambda: self.poll() and condition())
-
-    def close(self):
-        self.listener.close()
-        if self.peer is not None:
-            self.peer.close()
-
-
-@pytest.fixture
-def make_server(net):
-    made = []
-
-    def make():
-        made.append(Server(net))
-        return made[-1]
-
-    yield make
-    for each in made:
-        each.close()
-
-
-@pytest.fixture
-def server(make_server):
-    return make_server()
-
-
-@pytest.fixture
-def closed():
-    """An address where nobody listens."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return Address(socket.AF_INET, listener.getsockname())
 
 
 @pytest.fixture

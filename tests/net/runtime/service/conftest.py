@@ -1,3 +1,4 @@
+import ssl
 from typing import Any
 
 import pytest
@@ -60,3 +61,17 @@ def book() -> Book:
 def resolve(book):
     """The addresses of a name in the book."""
     return lambda name: book.addresses(parse_name(name))
+
+
+@pytest.fixture(scope="session")
+def client_hello():
+    """What Python's own TLS sends first to a server of this name."""
+
+    def hello(name: str) -> bytes:
+        into, out = ssl.MemoryBIO(), ssl.MemoryBIO()
+        connection = ssl.create_default_context().wrap_bio(into, out, server_hostname=name)
+        with pytest.raises(ssl.SSLWantReadError):
+            connection.do_handshake()
+        return out.read()
+
+    return hello

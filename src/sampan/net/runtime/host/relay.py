@@ -64,13 +64,15 @@ class Relay:
     """The channel of a flow whose bytes are looked at. Owns the host's socket.
 
     `refusal`, if set, is what the machine is told when nobody can be reached, whatever the
-    reason was. `when_over` is called once, when both sides have been given up.
+    reason was. `when_connected` is called each time somebody on the host's side has answered,
+    `when_over` once, when both sides have been given up.
     """
 
     __slots__ = (
         "_accepted", "_connected", "_down_ended", "_events", "_finish_told", "_finishing", "_flow",
         "_held", "_last", "_loop", "_over", "_shut", "_socket", "_stack", "_taking", "_targets",
-        "_to_host", "_to_machine", "_up_ended", "down", "refusal", "tap", "up", "when_over",
+        "_to_host", "_to_machine", "_up_ended", "down", "refusal", "tap", "up", "when_connected",
+        "when_over",
     )  # fmt: skip
 
     def __init__(
@@ -82,6 +84,7 @@ class Relay:
         self._flow = flow
         self.up, self.down, self.tap = up, down, tap
         self.refusal: Refusal | None = None
+        self.when_connected: Callable[[], None] | None = None
         self.when_over: Callable[[], None] | None = None
         self._socket: socket.socket | None = None
         self._targets: list[Address] = []
@@ -279,6 +282,8 @@ class Relay:
         self._targets.clear()
         self._connected = True
         self.accept()
+        if self.when_connected is not None:
+            self.when_connected()
         self._take()
 
     def _exchange(self, events: int) -> None:
