@@ -1,5 +1,6 @@
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -58,10 +59,15 @@ def test_why_it_is_slow_and_where_ports_are(system):
     system("poweroff")
     done = run("-publish", "0:80", "-publish", "0.0.0.0:0:53/udp", "web", "--arch", "amd64")
     assert done.returncode == 0
-    assert done.stderr.splitlines()[1:] == [
-        "sampan: 127.0.0.1:40080/tcp is port 80 of the guest",
-        "sampan: 0.0.0.0:40053/udp is port 53 of the guest",
-    ]
+    web, dns = done.stderr.splitlines()[1:]
+    assert re.fullmatch(r"sampan: 127\.0\.0\.1:\d+/tcp is port 80 of the guest", web)
+    assert re.fullmatch(r"sampan: 0\.0\.0\.0:\d+/udp is port 53 of the guest", dns)
+
+
+def test_qemus_own_network(system):
+    system("poweroff")
+    done = run("-publish", "0:80", "-networking", "user", "web", "--arch", "amd64")
+    assert done.stderr.splitlines()[1:] == ["sampan: 127.0.0.1:40080/tcp is port 80 of the guest"]
 
 
 def test_quiet(system):
@@ -149,7 +155,8 @@ def test_a_taken_port(system):
         port = taken.getsockname()[1]
         done = run("-publish", f"{port}:80", "web")
     assert done.returncode == 1
-    assert done.stderr.startswith(f"sampan: host port {port}/tcp is already in use on 127.0.0.1\n")
+    assert done.stderr.startswith(f"sampan: port {port}/tcp of 127.0.0.1 is taken by ")
+    assert f"(process {os.getpid()})" in done.stderr
 
 
 def test_no_qemu(sampan, system, monkeypatch):
@@ -176,7 +183,12 @@ def test_no_qemu(sampan, system, monkeypatch):
         (("-accel", "warp", "web"), "--accel: 'warp' names no accelerator"),
         (("-arch", "vax", "web"), "cannot run machines of architecture 'vax'"),
         (("-arch", "arm64", "web"), "web-kernel is a kernel for amd64, not arm64"),
-        (("-publish", "x", "web"), "cannot publish 'x': it has no guest port"),
+        (("-publish", "x", "web"), "cannot forward 'x': it has no guest port"),
+        (("-networking", "tap,tap0", "web"), "--networking tap,tap0 is not there yet"),
+        (("-networking", "x", "web"), "--networking: 'x' is no kind of network"),
+        (("-networking", "none", "-publish", "1:1", "web"), "publishes no ports"),
+        (("-networking", "user", "-ip", "10.0.2.9", "web"), "takes our own network, not user"),
+        (("-ip", "8.8.8.8", "web"), "no address of a station in 192.168.65.0/24"),
         ((), "Missing argument"),
     ],
 )

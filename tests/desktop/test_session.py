@@ -6,9 +6,12 @@ import threading
 import pytest
 
 from sampan.desktop import session
+from sampan.desktop.network import Networking, Options, Published
 from sampan.errors import SampanError
-from sampan.machine import Accelerator, Ending, Forward, MachineSpec, lifecycle
+from sampan.machine import Accelerator, Ending, MachineSpec, lifecycle
 from sampan.machine.terminal import ESCAPES
+
+NONE = Options(networking=Networking.NONE)
 
 
 @pytest.fixture
@@ -18,20 +21,21 @@ def play(fake_qemu, runtime_root, tmp_path):
     `at` maps a text to what to do when the output has shown it.
     """
 
-    def played(*steps, at=None, deadline_s=10.0, keyboard=None, publish=()):
+    def played(*steps, at=None, deadline_s=10.0, keyboard=None, network=NONE):
         kernel = tmp_path / "script"
         kernel.write_text("\n".join(steps))
         reading, writing = os.pipe()
         events: list[session.Event] = []
         options = session.Options(
             stdio=session.Stdio(output=writing, keyboard=keyboard, plain=True),
+            network=network,
             runtime_root=runtime_root,
             power_off_deadline_s=deadline_s,
         )
         reader = Reader(reading, dict(at or {}))
         reader.start()
         try:
-            spec = MachineSpec(kernel=kernel, accel=Accelerator.TCG, publish=publish)
+            spec = MachineSpec(kernel=kernel, accel=Accelerator.TCG)
             outcome = session.run(spec, options, events.append)
         finally:
             os.close(writing)
@@ -118,8 +122,17 @@ def test_keys_and_escapes(play):
 
 
 def test_published_ports_are_told(play):
-    _, _, events = play("poweroff", publish=(Forward.parse("0:80"),))
-    assert events[0].forwards == (Forward.parse("40080:80"),)
+    user = Options(networking=Networking.USER, publish=("0:80",))
+    _, _, events = play("poweroff", network=user)
+    port = {"bind": "127.0.0.1", "guest_port": 80, "protocol": "tcp"}
+    assert events[0].forwards == (Published(host_port=40080, **port),)
+
+
+def test_ports_of_our_network_are_told(play):
+    _, _, events = play("poweroff", network=Options(publish=("0:80",)))
+    [published] = events[0].forwards
+    assert published.host_port
+    assert (published.bind, published.guest_port) == ("127.0.0.1", 80)
 
 
 def test_failures_to_start_pass_through(play):

@@ -17,6 +17,7 @@ from sampan.errors import ExitCode, UsageError
 if TYPE_CHECKING:
     from sampan.desktop import session
     from sampan.desktop.bundle import Bundle
+    from sampan.desktop.network import Networking
     from sampan.machine.model import Accelerator, Arch
 
 _EPILOG = """\b
@@ -34,6 +35,7 @@ second one ends it at once. The exit status is 0 when the guest powered itself o
 """
 
 _BACKENDS = ("qemu",)
+_LATER_NETWORKS = ("tap", "bridge", "vmnet", "docker-for-mac", "default")
 _LATER_BACKENDS = ("hyperkit", "virtualization", "virtualization.framework", "vfkit")
 
 
@@ -46,7 +48,7 @@ class _Later(NamedTuple):
 
 _LATER = (
     _Later("--data"), _Later("--data-file"), _Later("--device"), _Later("--disk"),
-    _Later("--fw"), _Later("--ip"), _Later("--networking"), _Later("--share"),
+    _Later("--fw"), _Later("--share"),
     _Later("--state"), _Later("--virtiofs"), _Later("--vsock-ports"),
     _Later("--detached", takes_value=False), _Later("--gui", takes_value=False),
     _Later("--iso", takes_value=False), _Later("--squashfs", takes_value=False),
@@ -58,8 +60,7 @@ def _refuse(context: click.Context, option: click.Parameter, value: object) -> N
     del context
     if value:
         raise UsageError(
-            f"{option.opts[0]} is not there yet: this version runs kernel+initrd systems "
-            f"with QEMU's user networking",
+            f"{option.opts[0]} is not there yet: this version runs kernel+initrd systems",
             hint="see sampan run --help for the flags it has",
         )
 
@@ -84,8 +85,13 @@ def _later_flags(command: Callable[..., Any]) -> Callable[..., Any]:
 @click.option(
     "--publish", multiple=True, metavar="[BIND:]HOST:GUEST[/tcp|udp]",
     help="Make a port of the guest reachable on the host; repeat for more. BIND is 127.0.0.1 "
-    "unless given; HOST 0 is any free port.",
+    "unless given; HOST 0 is any free port, 8000-8009:80-89 ten of them, a path a Unix socket.",
 )  # fmt: skip
+@click.option(
+    "--networking", default="vpnkit", show_default=True, metavar="KIND",
+    help="vpnkit: a network of its own, in this process; user: QEMU's own; none.",
+)  # fmt: skip
+@click.option("--ip", default="", metavar="ADDRESS", help="The guest's address, by DHCP.")
 @click.option(
     "--accel", metavar="NAME[:NAME…]", envvar=["SAMPAN_ACCEL", "LINUXKIT_QEMU_ACCEL"],
     help="kvm, hvf or tcg; of several the first that works.  "
@@ -105,6 +111,8 @@ def command(
     cpus: int,
     mem: str,
     publish: tuple[str, ...],
+    networking: str,
+    ip: str,
     accel: str | None,
     arch: str | None,
     kernel: bool,
@@ -112,7 +120,7 @@ def command(
 ) -> int:
     """Boot the system built as PATH in a virtual machine, with its console here."""
     from sampan.desktop import bundle, session
-    from sampan.machine.forward import Forward
+    from sampan.desktop.network import Options as NetworkOptions
     from sampan.machine.model import MachineSpec
 
     del kernel  # kept for those who type it: there is only this way to boot so far
@@ -126,11 +134,11 @@ def command(
         mem_mib=_mem_mib(mem),
         arch=_arch(arch, found),
         accel=_accelerator(accel),
-        publish=tuple(map(Forward.parse, publish)),
         name=path.name,
     )
     options = session.Options(
         stdio=_stdio(),
+        network=NetworkOptions(networking=_networking(networking), publish=publish, address=ip),
         runtime_root=runtime_folder(os.environ),
         power_off_deadline_s=stop_timeout,
     )
@@ -184,6 +192,19 @@ def _arch(text: str | None, found: Bundle) -> Arch:
     return wanted
 
 
+def _networking(text: str) -> Networking:
+    from sampan.desktop.network import Networking
+
+    if text.partition(",")[0] in _LATER_NETWORKS:
+        raise UsageError(f"--networking {text} is not there yet", hint="leave it away, or say none")
+    try:
+        return Networking(text)
+    except ValueError:
+        raise UsageError(
+            f"--networking: {text!r} is no kind of network", hint=f"say {', '.join(Networking)}"
+        ) from None
+
+
 def _accelerator(text: str | None) -> Accelerator | None:
     """The accelerator that `text` insists on; None if TCG will do when no other works."""
     from sampan.machine.model import Accelerator
@@ -235,10 +256,8 @@ def _lines(event: session.Event, name: str) -> Iterator[str]:
             slow = f" (nothing faster works: {event.why})" if event.why else ""
             yield f"{name} starts on {event.accel}{slow}"
             for forward in event.forwards:
-                yield (
-                    f"{forward.bind}:{forward.host_port}/{forward.protocol} is port "
-                    f"{forward.guest_port} of the guest"
-                )
+                where = forward.path or f"{forward.bind}:{forward.host_port}/{forward.protocol}"
+                yield f"{where} is port {forward.guest_port} of the guest"
             if event.escapes:
                 yield event.escapes
         case session.Stopping():

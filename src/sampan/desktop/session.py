@@ -1,8 +1,8 @@
 """One machine in the foreground: console on stdio, signals as a power button.
 
-This is the one place that joins kits: today the machine with a terminal and QEMU's user
-networking, later with Sampan's own network, shares and ports. It prints nothing itself:
-what happens is told to `report`, and console bytes go to the descriptors it was given.
+This is the one place that joins kits: the machine with a terminal and, by `desktop.network`,
+with a network; later with shares. It prints nothing itself: what happens is told to `report`,
+and console bytes go to the descriptors it was given.
 
 Signals: the first SIGTERM, SIGINT or SIGHUP presses the guest's power button, again every
 two seconds (a guest that still boots hears none of the first); when the guest has not powered
@@ -21,9 +21,10 @@ from typing import TypeAlias, assert_never
 
 import msgspec
 
+from sampan.desktop import network
+from sampan.desktop.network import Published
 from sampan.machine import lifecycle, memory, terminal
 from sampan.machine.error import MachineEndedError
-from sampan.machine.forward import Forward
 from sampan.machine.lifecycle import POWER_OFF_DEADLINE_S, VM, LaunchOptions
 from sampan.machine.model import Accelerator, End, MachineSpec
 
@@ -42,6 +43,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     """How to run a machine in the foreground."""
 
     stdio: Stdio
+    network: network.Options = network.Options()
     runtime_root: Path | None = None
     power_off_deadline_s: float = POWER_OFF_DEADLINE_S
 
@@ -52,7 +54,7 @@ class Started(msgspec.Struct, frozen=True, tag="started", tag_field="event"):
     accel: Accelerator
     why: str
     pid: int
-    forwards: tuple[Forward, ...]
+    forwards: tuple[Published, ...]
     escapes: str
 
 
@@ -107,7 +109,7 @@ def run(spec: MachineSpec, options: Options, report: Callable[[Event], None]) ->
     Raises:
         UsageError: the spec makes no sense.
         MemoryTooSmallError: its initrd would not fit.
-        SampanError: as `VM.launch`.
+        SampanError: as `network.connection` and `VM.launch`.
     """
     spec.check()
     memory.check(spec)
@@ -123,19 +125,26 @@ class _Session:
 
     async def run(self, spec: MachineSpec) -> Outcome:
         output = terminal.Output(self._options.stdio.output, plain=self._options.stdio.plain)
-        launch = LaunchOptions(runtime_root=self._options.runtime_root)
-        with self._signals():
-            async with VM.launch(spec, launch, prepare=output.attach) as vm:
-                end = await self._attend(vm)
+        with self._signals(), network.connection(spec, self._options.network) as connection:
+            link = connection.link
+            launch = LaunchOptions(
+                runtime_root=self._options.runtime_root,
+                link_fd=None if link is None else link.fileno(),
+            )
+            async with VM.launch(connection.spec, launch, prepare=output.attach) as vm:
+                if link is not None:
+                    link.close()  # it is the hypervisor's now
+                end = await self._attend(vm, connection.published)
             await output.drain()
         self._report(Ended(end))
         return Outcome(end, self._cause)
 
-    async def _attend(self, vm: VM) -> End:
+    async def _attend(self, vm: VM, published: tuple[Published, ...]) -> End:
         """Be the console of `vm`, and do what is asked, until it ends."""
         keyboard = self._options.stdio.keyboard
         escapes = terminal.ESCAPES if keyboard is not None else ""
-        self._report(Started(vm.verdict.accel, vm.verdict.why, vm.pid, vm.forwards, escapes))
+        published += network.published_by_machine(vm.forwards)
+        self._report(Started(vm.verdict.accel, vm.verdict.why, vm.pid, published, escapes))
         with ExitStack() as undo:
             if keyboard is not None:
                 make_raw = undo.enter_context(terminal.raw_mode(keyboard))

@@ -161,9 +161,7 @@ class Assembly:
     def close(self) -> None:
         """Give everything back."""
         self._forwards.close()
-        for plug in list(self.engine.plugs.values()):
-            self.unplug(plug)
-        self.engine.settle(self.engine.loop.now())  # flows that ended with the links give theirs
+        self.engine.close()
         if self.http is not None:
             self.http.close()
         self.dns.close()

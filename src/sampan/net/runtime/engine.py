@@ -148,6 +148,16 @@ class Engine:
         if plug.when_lost is not None:
             plug.when_lost()
 
+    def close(self) -> None:
+        """Disconnect all links and end all flows, also those to machines nobody has found."""
+        for plug in list(self.plugs.values()):
+            self.unplug(plug)
+        now = self.loop.now()
+        self.act(now)  # what ended with its link gives back what it holds
+        for flow in self.stack.flows:
+            flow.abort(now)
+            self._gone(flow, event.Reason.GONE, now)
+
     def serve(self, port: int, service: Service) -> None:
         """Hand datagrams for one of the network's service ports to `service`."""
         self._services[port] = service

@@ -80,6 +80,17 @@ def test_the_machine_is_looked_up_for_every_connection(net):
     assert asked == ["web", "web"]
 
 
+def test_a_connection_ends_with_the_network(net, forwards):
+    net.engine.unplug(net.machine.plug)
+    with client(forwards.expose(Forward(guest_port=80))) as connection:
+        net.loop.run_once(1.0)
+        assert net.engine.stack.flows
+        net.engine.close()
+        assert not net.engine.stack.flows
+        with pytest.raises(ConnectionResetError):
+            connection.recv(1)
+
+
 def test_half_close_passes_both_ways(net, forwards):
     with client(forwards.expose(Forward(guest_port=80))) as connection:
         connection.send(b"all")

@@ -1,0 +1,79 @@
+"""How a machine is connected; no machine is needed to see that."""
+
+import socket
+from pathlib import Path
+
+import pytest
+
+from sampan.desktop.network import Networking, Options, connection, published_by_machine
+from sampan.errors import UsageError
+from sampan.machine import Forward, MachineSpec, Network
+from sampan.machine.drivers.qemu_argv import mac_address
+from sampan.net.link.stream import QEMU, Decoder
+from sampan.net.wire import arp, ethernet
+from sampan.net.wire.address import BROADCAST_MAC, parse_ip, parse_mac
+
+SPEC = MachineSpec(kernel=Path("k"), name="web")
+
+
+def ask(link, mac, address):
+    """What the network answers to who has `address`."""
+    question = arp.Arp(
+        arp.Operation.REQUEST, mac, parse_ip("192.168.65.3"), bytes(6), parse_ip(address)
+    )
+    frame = ethernet.Frame(BROADCAST_MAC, mac, ethernet.EtherType.ARP, question.emit())
+    link.settimeout(20)
+    link.sendall(QEMU.encode(frame.emit()))
+    decoder = Decoder(QEMU)
+    while True:
+        for each in map(ethernet.Frame.parse, decoder.received(link.recv(65536))):
+            if each.ethertype == ethernet.EtherType.ARP:
+                return arp.Arp.parse(each.payload)
+
+
+def test_a_network_of_its_own():
+    with connection(SPEC, Options(publish=("0:80", "0:53/udp"))) as made:
+        assert made.spec.network is Network.STREAM
+        assert made.spec.mac == mac_address("web")
+        assert [each.guest_port for each in made.published] == [80, 53]
+        with socket.create_connection(("127.0.0.1", made.published[0].host_port)):
+            pass
+        answer = ask(made.link, parse_mac(made.spec.mac), "192.168.65.1")
+        assert answer.sender_ip == parse_ip("192.168.65.1")
+    with pytest.raises(ConnectionRefusedError):
+        socket.create_connection(("127.0.0.1", made.published[0].host_port))
+
+
+def test_unix_sockets_are_told_by_their_path(tmp_path):
+    with connection(SPEC, Options(publish=(f"{tmp_path}/s:80",))) as made:
+        assert made.published[0].path == f"{tmp_path}/s"
+        with socket.socket(socket.AF_UNIX) as client:
+            client.connect(made.published[0].path)
+
+
+def test_qemus_own_network_publishes_itself():
+    with connection(SPEC, Options(networking=Networking.USER, publish=("0:80",))) as made:
+        assert made.link is None
+        assert made.spec.publish == (Forward.parse("0:80"),)
+    [published] = published_by_machine((Forward.parse("8080:80"),))
+    assert (published.host_port, published.guest_port, published.protocol) == (8080, 80, "tcp")
+
+
+def test_no_network():
+    with connection(SPEC, Options(networking=Networking.NONE)) as made:
+        assert made.spec.network is Network.NONE
+
+
+@pytest.mark.parametrize(
+    ("options", "text"),
+    [
+        (Options(networking=Networking.NONE, publish=("1:1",)), "publishes no ports"),
+        (Options(networking=Networking.NONE, address="1.2.3.4"), "takes our own network"),
+        (Options(networking=Networking.USER, address="1.2.3.4"), "takes our own network"),
+        (Options(publish=("x",)), "no guest port"),
+        (Options(address="1.2.3.4"), "no address of a station"),
+    ],
+)
+def test_what_makes_no_sense(options, text):
+    with pytest.raises(UsageError, match=text), connection(SPEC, options):
+        pass
