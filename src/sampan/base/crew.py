@@ -79,6 +79,7 @@ class _Crew(Generic[_T]):
             try:
                 self._work(item)
             except BaseException as error:  # noqa: BLE001  raised where the work is waited for
+                self._left.set()
                 self._done.put(error)
             else:
                 self._done.put(None)
