@@ -51,6 +51,22 @@ def test_a_body_that_ends_with_the_connection():
     assert (reader.is_between, reader.ended()) == (False, True)
 
 
+def test_bodies_can_be_skipped():
+    reader = Reader()
+    assert not reader.skip(1)
+    assert read(b"L\r\n\r\n", reader=reader) == [b"L\r\n\r\n"]
+    assert reader.skip(3)
+    assert not reader.skip(1)
+    chunked = Reader()
+    read(b"C\r\n\r\n5\r\n", reader=chunked)
+    assert chunked.skip(4)
+    assert not chunked.skip(1)
+    assert not chunked.skip(9)
+    until = Reader()
+    read(b"E\r\n\r\n", reader=until)
+    assert until.skip(10**9)
+
+
 def test_what_was_not_read_is_given_back():
     reader = Reader()
     reader.feed(b"N\r\n\r\nthe rest")

@@ -127,6 +127,15 @@ class Reader:
                 line = self._until(_LINE_END, self._max_head)
                 return None if line is None else self._line(line)
 
+    def skip(self, size: int) -> bool:
+        """Count `size` bytes of a body that goes on behind them; else (False) feed them."""
+        if self._state is _State.BODY or self._state is _State.CHUNK:
+            if size < self._left:
+                self._left -= size
+                return True
+            return False
+        return self._state is _State.UNTIL_END
+
     def ended(self) -> bool:
         """The stream is over: whether that is the proper end of a message that was under way."""
         return self._state is _State.UNTIL_END

@@ -34,7 +34,7 @@ MAX_URL = 8192
 _EARLY = "the client went on before its tunnel was there"
 
 
-class Exchange(msgspec.Struct, frozen=True, kw_only=True):
+class Exchange(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """A request and what came of it.
 
     Sizes are bytes on the wire; those of bodies are of their content, without the marks of
@@ -163,6 +163,9 @@ class Follower:
         """The client sent this."""
         if self.gave_up or not len(data):
             return
+        if self._asking is not None and self._requests.skip(len(data)):
+            self._asking.request_body += len(data)
+            return
         if self._start is not None:
             if not self._start:
                 self._request_began = now
@@ -177,6 +180,10 @@ class Follower:
     def received(self, data: Buffer, now: float) -> None:
         """The server sent this."""
         if self.gave_up or not len(data):
+            return
+        if self._responses.skip(len(data)):
+            self._pending[0].response_body += len(data)
+            self._heard = now
             return
         if self.language is Language.TLS:
             return

@@ -18,7 +18,7 @@ MAX_ENTRIES = 4096
 _log = log.get(__name__)
 
 
-class Entry(msgspec.Struct, frozen=True):
+class Entry(msgspec.Struct, frozen=True, gc=False):
     """Something that happened. `kind` is dotted (`flow.opened`), `data` a frozen value.
 
     `time_s` counts from 1970.

@@ -29,7 +29,7 @@ _HTTP = 80
 _log = log.get(__name__)
 
 
-class HttpRecord(msgspec.Struct, frozen=True, kw_only=True):
+class HttpRecord(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """An exchange and where it was. `flow` is the number of its flow."""
 
     flow: int
@@ -39,7 +39,7 @@ class HttpRecord(msgspec.Struct, frozen=True, kw_only=True):
     exchange: Exchange
 
 
-class NameRecord(msgspec.Struct, frozen=True, kw_only=True):
+class NameRecord(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """A TLS connection to a server of this name."""
 
     flow: int
