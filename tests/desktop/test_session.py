@@ -124,8 +124,8 @@ def test_keys_and_escapes(play):
 def test_published_ports_are_told(play):
     user = Options(networking=Networking.USER, publish=("0:80",))
     _, _, events = play("poweroff", network=user)
-    port = {"bind": "127.0.0.1", "guest_port": 80, "protocol": "tcp"}
-    assert events[0].forwards == (Published(host_port=40080, **port),)
+    [published] = events[0].forwards
+    assert published == Published(host_port=40080, guest_port=80, bind="127.0.0.1", protocol="tcp")
 
 
 def test_ports_of_our_network_are_told(play):

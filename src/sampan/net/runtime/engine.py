@@ -181,12 +181,6 @@ class Engine:
             for watcher in self._watchers:
                 watcher(name, frame, port.head, direction)
 
-    def close(self) -> None:
-        """Disconnect all links; what their flows hold is given back."""
-        for plug in tuple(self.plugs.values()):
-            self.unplug(plug)
-        self.act(self.loop.now())
-
     # One turn
 
     def received(self, port: Port, frames: Iterable[memoryview]) -> None:
