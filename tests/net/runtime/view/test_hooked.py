@@ -147,6 +147,16 @@ def test_a_flow_that_has_to_wait(use, net, server, host_address):
     net.until(lambda: connection.state == "open")
 
 
+@pytest.mark.parametrize("hook", [on_flow(lambda info: Delay(5)), on_http_request(lambda _: None)])
+def test_the_way_by_a_proxy_is_still_taken(use, net, server, host_address, hook):
+    use(hook)
+    taken = []
+    net.outbound.gates.detour.append(lambda flow, target, now: taken.append(flow) or True)
+    net.machine.connect(Endpoint(host_address, server.port))
+    net.advance(6)
+    assert len(taken) == 1
+
+
 def test_a_flow_that_ends_while_it_waits(use, net, server, host_address):
     use(on_flow(lambda info: Delay(5)))
     net.machine.connect(Endpoint(host_address, server.port)).reset()

@@ -9,7 +9,8 @@ As long as there are hooks for HTTP requests, TCP flows lead through a `Relay` w
 between its ends, which costs some speed; without them nothing stands in the way. The host's
 side is connected before a machine is answered, also when a hook answers its requests.
 
-Not supported: delays and other addresses for UDP and pings, which are refused then.
+Not supported: delays and other addresses for UDP and pings, which are refused then; and hooks
+for requests that go by way of the host's proxy, which are not asked.
 """
 
 from __future__ import annotations
@@ -151,11 +152,19 @@ class Hooked:
                 flow.refuse(Refusal.HOST_UNREACHABLE, now)
                 return
             target = found
+        elif self._others_take(flow, target, now):
+            return
         if self._inquiry.hooks.of(Kind.HTTP_REQUEST):
             session = _HttpSession(self._loop, self._inquiry, info)
             session.begin(self._outbound, flow, Address(target.family, (target.address, info.port)))
         else:
             self._outbound.connect(flow, target, info.port, now)
+
+    def _others_take(self, flow: Flow, target: Target, now: float) -> bool:
+        """Whether a detour behind this one, such as the host's proxy, takes the flow."""
+        detours = self._outbound.gates.detour
+        behind = detours[detours.index(self.detour) + 1 :] if self.detour in detours else []
+        return any(detour(flow, target, now) for detour in behind)
 
 
 class _HttpSession:
