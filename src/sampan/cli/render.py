@@ -6,8 +6,12 @@ terminal gets plain lines too.
 
 from __future__ import annotations
 
+import shutil
+import sys
 import threading
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING, TextIO
 
 from sampan.base.progress import SILENT, Progress, Task
@@ -40,6 +44,29 @@ def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
         for row in everything
     ]
     return "\n".join(lines) + "\n"
+
+
+def live(draw: Callable[[int], str], *, interval_s: float) -> None:
+    """Show what `draw(lines)` says on the whole terminal, again and again until Ctrl-C.
+
+    Once, and below what is there, without rich.
+    """
+    try:
+        from rich.console import Console
+        from rich.live import Live
+        from rich.text import Text
+    except ImportError:  # the tty extra is not installed
+        sys.stdout.write(draw(shutil.get_terminal_size().lines))
+        return
+    console = Console()
+    with (
+        suppress(KeyboardInterrupt),
+        Live(console=console, screen=True, auto_refresh=False) as shown,
+    ):
+        while True:
+            text = Text(draw(console.height), no_wrap=True, overflow="ellipsis")
+            shown.update(text, refresh=True)
+            time.sleep(interval_s)
 
 
 class _PlainTask:
