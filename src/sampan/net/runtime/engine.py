@@ -156,7 +156,7 @@ class Engine:
         self.act(now)  # what ended with its link gives back what it holds
         for flow in self.stack.flows:
             flow.abort(now)
-            self._gone(flow, event.Reason.GONE, now)
+            _gone(flow, event.Reason.GONE, now)
 
     def serve(self, port: int, service: Service) -> None:
         """Hand datagrams for one of the network's service ports to `service`."""
