@@ -151,7 +151,12 @@ def test_a_flow_that_has_to_wait(use, net, server, host_address):
 def test_the_way_by_a_proxy_is_still_taken(use, net, server, host_address, hook):
     use(hook)
     taken = []
-    net.outbound.gates.detour.append(lambda flow, target, now: taken.append(flow) or True)
+
+    def proxy(flow, target, now):
+        taken.append(flow)
+        return True
+
+    net.outbound.gates.detour.append(proxy)
     net.machine.connect(Endpoint(host_address, server.port))
     net.advance(6)
     assert len(taken) == 1

@@ -108,3 +108,19 @@ def test_a_file_that_becomes_wrong_changes_nothing(write, caplog):
     assert file.policy == before
     write(GOOD.replace("443", "444"))
     assert file.changed() is not None
+
+
+def test_a_file_is_followed(write, net):
+    file = PolicyFile(write(GOOD))
+    applied: list[Policy] = []
+    end = policyfile.follow(net.loop, file, applied.append)
+    net.advance(policyfile.LOOK_EVERY_S + 0.1)
+    assert applied == []
+    for port in ("444", "445"):
+        write(GOOD.replace("443", port))
+        net.advance(policyfile.LOOK_EVERY_S + 0.1)
+    assert [each.rules[0].ports[0][0] for each in applied] == [444, 445]
+    end()
+    write(GOOD)
+    net.advance(policyfile.LOOK_EVERY_S + 0.1)
+    assert len(applied) == 2

@@ -2,9 +2,7 @@
 
     file = PolicyFile(path)          DocumentError: what is wrong, with file, line and column
     egress.policy = file.policy
-    …
-    if (policy := file.changed()) is not None:      every few seconds
-        egress.policy = policy
+    end = follow(loop, file, apply)                looks at it every few seconds
 
 A file that becomes unreadable or wrong changes nothing: the policy that was there stays, and the
 log says why, once for each change. Whoever writes one should rename it into place.
@@ -13,13 +11,16 @@ log says why, once for each change. Whoever writes one should rename it into pla
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 from sampan.base import log
 from sampan.errors import DocumentError, Problem, SampanError, UsageError
+from sampan.net.runtime.loop import Loop
 from sampan.net.services import document, policy
 from sampan.net.services.policy import Policy
 
+LOOK_EVERY_S = 2.0
 _log = log.get(__name__)
 
 
@@ -86,6 +87,26 @@ class PolicyFile:
         _log.info("the policy was read again from %s", self.path)
         self.policy = found
         return found
+
+
+def follow(loop: Loop, file: PolicyFile, apply: Callable[[Policy], None]) -> Callable[[], None]:
+    """Give `apply` each policy that the file says from now on; call what is returned to end it."""
+    ended = False
+
+    def look() -> None:
+        if ended:
+            return
+        found = file.changed()
+        if found is not None:
+            apply(found)
+        loop.call_at(loop.now() + LOOK_EVERY_S, look)
+
+    def end() -> None:
+        nonlocal ended
+        ended = True
+
+    loop.call_at(loop.now() + LOOK_EVERY_S, look)
+    return end
 
 
 def _state(path: Path) -> tuple[int, ...] | None:
