@@ -58,7 +58,7 @@ def test_what_is_disarmed_is_not_kept(ledger):
 
 
 def test_as_many_starved_flows_are_fed_as_there_are_buffers(ledger):
-    fed = []
+    fed: list[int] = []
     ledger.pool.bound = 2
     for number in range(3):
         ledger.starved[Mock(unblock=partial(fed.append, number))] = None

@@ -20,6 +20,7 @@ class Reason(Enum):
 
     RESET = "reset by the machine"
     REFUSED = "refused by the machine"
+    UNREACHABLE = "the machine says that it cannot be reached there"
     TIMED_OUT = "the machine no longer answers"
     IDLE = "nothing happened for too long"
     GONE = "the machine's port was removed"
@@ -90,6 +91,18 @@ class UdpFlowClosed(msgspec.Struct, frozen=True):
     flow: UdpFlow
 
 
+class DatagramRefused(msgspec.Struct, frozen=True):
+    """A machine says that a datagram from `remote` did not arrive at `guest`.
+
+    Mostly, nobody listens there any more. `flow` is theirs, if there is one; it lives on.
+    """
+
+    guest: Endpoint
+    remote: Endpoint
+    refusal: Refusal
+    flow: UdpFlow | None
+
+
 class ServiceDatagram(msgspec.Struct, frozen=True):
     """A datagram for one of the network's services; answer with `Stack.send_datagram`."""
 
@@ -131,6 +144,7 @@ Event: TypeAlias = (
     | FlowReset
     | DatagramsReceived
     | UdpFlowClosed
+    | DatagramRefused
     | ServiceDatagram
     | EchoRequested
     | NeighbourLearned

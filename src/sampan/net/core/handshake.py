@@ -40,14 +40,30 @@ def negotiate(flow: Flow, segment: tcp.Segment) -> None:
     overhead = _STAMPS if flow.stamped else 0
     default = _DEFAULT_MSS6 if six else tcp.DEFAULT_MSS
     mss = max(min(offer.mss or default, largest_segment(flow)), MIN_MSS) - overhead
-    flow.template.sized(mss, stamped=flow.stamped)
+    _size(flow, mss)
     sender = flow.sender
-    sender.sized(mss, max(MAX_PAYLOAD - MAX_PAYLOAD % mss, mss))
     sender.shift = min(offer.window_shift or 0, tcp.MAX_WINDOW_SHIFT)
     sender.field = -1  # whatever comes next is news: a SYN's window is not scaled
     sender.window = segment.window
     flow.window_from = segment.sequence
     flow.header_size = (20 if six else 40) + overhead
+
+
+def narrow(flow: Flow, mtu: int) -> None:
+    """Packets to the machine may have `mtu` bytes and no more: what is in flight has to go again.
+
+    One that names no MTU, as routers before RFC 1191 did, gets what everybody must take.
+    """
+    headers = (60 if len(flow.guest.address) == 16 else 40) + flow.template.options
+    mss = max((mtu or tcp.DEFAULT_MSS + 40) - headers, MIN_MSS)
+    if mss < flow.sender.mss:
+        _size(flow, mss)
+        flow.sender.lose_all()
+
+
+def _size(flow: Flow, mss: int) -> None:
+    flow.template.sized(mss, stamped=flow.stamped)
+    flow.sender.sized(mss, max(MAX_PAYLOAD - MAX_PAYLOAD % mss, mss))
 
 
 def send_syn(flow: Flow) -> None:

@@ -53,9 +53,8 @@ class Icmp:
         self._delivery = delivery
         self._events = events
 
-    def received4(self, port: Port, mac: bytes, packet: Ipv4) -> None:
-        """An ICMP packet over IPv4. Raises MalformedError."""
-        message = icmpv4.parse(packet.payload)
+    def received4(self, port: Port, mac: bytes, packet: Ipv4, message: icmpv4.Message) -> None:
+        """An ICMP message over IPv4."""
         if not isinstance(message, icmpv4.Echo) or message.reply:
             return
         self._echo(

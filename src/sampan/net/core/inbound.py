@@ -7,7 +7,7 @@ for us or beyond us: other stations of the network are the switch's.
 
 from __future__ import annotations
 
-from sampan.net.core import event
+from sampan.net.core import complaint, event
 from sampan.net.core.endpoint import Endpoint
 from sampan.net.core.event import Refusal
 from sampan.net.core.fragment import Reassembler
@@ -17,7 +17,7 @@ from sampan.net.core.neighbour import Neighbours
 from sampan.net.core.port import Port
 from sampan.net.core.tcp import Tcp
 from sampan.net.core.udp import UdpFlows
-from sampan.net.wire import address, ndp
+from sampan.net.wire import address, icmpv4, ndp
 from sampan.net.wire.arp import Arp
 from sampan.net.wire.error import MalformedError
 from sampan.net.wire.ethernet import EtherType
@@ -144,7 +144,7 @@ class Inbound:
             if protocol == Protocol.ICMPV6:
                 self._icmpv6(port, mac, packet)
         elif protocol == Protocol.ICMP and not group and any(source):
-            self._icmp.received4(port, mac, packet)
+            self._icmpv4(port, mac, packet)
 
     def _datagram(
         self, port: Port, mac: bytes, source: bytes, destination: bytes, datagram: Udp, group: bool
@@ -159,10 +159,16 @@ class Inbound:
         elif not group and any(source):
             self._udp.received(port, mac, guest, remote, datagram.payload)
 
+    def _icmpv4(self, port: Port, mac: bytes, packet: Ipv4) -> None:
+        message = icmpv4.parse(packet.payload)
+        self._complained(packet, complaint.of_icmpv4(message))
+        self._icmp.received4(port, mac, packet, message)
+
     def _icmpv6(self, port: Port, mac: bytes, packet: Ipv6) -> None:
         message = Message.parse(packet.payload, packet.source, packet.destination)
         if message.kind not in _DISCOVERY:
             if any(packet.source) and not address.is_multicast(packet.destination):
+                self._complained(packet, complaint.of_icmpv6(message))
                 self._icmp.received6(port, mac, packet, message)
             return
         if packet.hop_limit != ndp.HOP_LIMIT or message.code:
@@ -172,3 +178,7 @@ class Inbound:
             self.solicited = True
         elif isinstance(meaning, ndp.Solicitation):
             self._neighbours.answer_solicitation(port, mac, packet.source, meaning.target)
+
+    def _complained(self, packet: Ipv4 | Ipv6, found: complaint.Complaint | None) -> None:
+        if found is not None:
+            complaint.complained(self._ledger, self._udp, packet.source, found)

@@ -226,6 +226,15 @@ class Sender:
         self.rto.back_off()
         self.timer = now + self.rto.seconds
 
+    def lose_all(self) -> None:
+        """Nothing in flight will arrive, and not for congestion. Call `pieces` next."""
+        if self.queue:
+            self.timed_out_at = self.recover = self.next
+            self.resend = self.una
+            self.duplicates = 0
+            self.urgent = True
+            self.rto.cancel()
+
     def pieces(self) -> Iterator[tuple[int, memoryview, bool]]:
         """What is to be sent again now: sequence number, bytes, whether a FIN follows them."""
         if self.recover is None:
