@@ -89,11 +89,11 @@ class Loop:
 
     def watch(self, fd: int, events: int, callback: Callable[[int], None]) -> None:
         """Call `callback(events)` whenever `fd` is ready for one of `events` (or is broken)."""
-        self._callbacks[fd] = callback
         if events:
             self._poller.register(fd, events)
         else:
             self._asleep.add(fd)
+        self._callbacks[fd] = callback
 
     def change(self, fd: int, events: int) -> None:
         """Watch for other events; for 0, nothing at all is told."""

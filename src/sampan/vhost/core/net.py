@@ -143,12 +143,6 @@ class FrameWriter:
             self.dropped += 1
         return bool(used) and self.ring.must_notify()
 
-    def release(self) -> None:
-        """The ring stops: what was taken in advance is the driver's again; frames are lost."""
-        self.put_back()
-        self.dropped += len(self._waiting)
-        self._waiting.clear()
-
     def put_back(self) -> None:
         """Let go of buffers that were taken in advance; they will be taken again."""
         self.ring.put_back(len(self._rooms))

@@ -50,7 +50,7 @@ class NetDevice:
         self.profile = PROFILE
         self.features = 0
         self.mtu = 0  # as the driver was told; 0: it was not
-        self.lost = 0
+        self._lost = 0
         self._loop = loop
         self._received = received
         self._backend: Backend | None = None
@@ -58,6 +58,11 @@ class NetDevice:
         self._reader: FrameReader | None = None
         self._writer: FrameWriter | None = None
         self._is_sending = False  # the machine's frames are more than was its share of a turn
+
+    @property
+    def lost(self) -> int:
+        """How many frames there was no driver or no room for."""
+        return self._lost + (self._writer.dropped if self._writer is not None else 0)
 
     @property
     def is_up(self) -> bool:
@@ -68,13 +73,13 @@ class NetDevice:
         """Send frames to the machine. While there is no driver, they are lost."""
         writer, backend = self._writer, self._backend
         if writer is None or backend is None or not backend.session.is_enabled(RECEIVE_QUEUE):
-            self.lost += 1
+            self._lost += sum(1 for _ in frames)
             return
         try:
             if writer.write(frames):
                 backend.notify(RECEIVE_QUEUE)
         except RemoteProtocolError as error:
-            self._writer = None
+            self._drop_writer()
             self._loop.call_soon(partial(backend.fail, error))
 
     # See `Device`
@@ -90,6 +95,7 @@ class NetDevice:
         modern = merged or bool(features & Virtio.VERSION_1)
         header = HEADER_LENGTH if modern else LEGACY_HEADER_LENGTH
         if index == RECEIVE_QUEUE:
+            self._drop_writer()
             ring.wake()
             self._writer = FrameWriter(ring, merged=merged, header=header)
         else:
@@ -98,9 +104,14 @@ class NetDevice:
     def ring_stopped(self, index: int) -> None:
         """See `Device.ring_stopped`."""
         if index == RECEIVE_QUEUE:
-            self._writer = None
+            self._drop_writer()
         else:
             self._reader = None
+
+    def _drop_writer(self) -> None:
+        if self._writer is not None:
+            self._lost += self._writer.dropped + self._writer.waiting
+            self._writer = None
 
     def interrupted(self) -> None:
         """See `Device.interrupted`."""
