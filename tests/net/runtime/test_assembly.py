@@ -5,12 +5,19 @@ import socket
 import pytest
 
 from sampan.errors import UsageError
+from sampan.net import hook
 from sampan.net.runtime.assembly import Assembly
 from sampan.net.runtime.attach.memory import MemoryLink
 from sampan.net.runtime.loop import Loop
+from sampan.net.services import policy
 from sampan.net.services.forward import Forward
+from sampan.net.services.proxy import Settings as ProxySettings
 from sampan.net.setting import Fixed, Settings
 from sampan.net.wire.address import parse_ip
+from sampan.net.wire.dns import Message, Question, ResponseCode, Type, parse_name
+from sampan.net.wire.ethernet import EtherType, Frame
+from sampan.net.wire.ipv4 import Ipv4, Protocol
+from sampan.net.wire.udp import Udp
 
 
 @pytest.fixture
@@ -58,3 +65,59 @@ def test_settings_that_make_no_sense():
     with pytest.raises(UsageError):
         Assembly(loop, Settings(mtu=1))
     loop.close()
+
+
+class Station:
+    """A machine in memory that asks the network's services, turn by turn."""
+
+    def __init__(self, network, mac=b"\2\0\0\0\0\1", ip="192.168.65.3"):
+        self.network = network
+        self.mac, self.ip = mac, parse_ip(ip)
+        self.frames: list[bytes] = []
+        self.link = MemoryLink(self.frames.extend)
+        network.plug(self.link, name="station")
+
+    def ask(self, port, payload):
+        """What the gateway answers to a datagram."""
+        gateway = self.network.addresses.gateway
+        datagram = Udp(40000, port, payload).emit(self.ip, gateway)
+        asked = Ipv4(self.ip, gateway, Protocol.UDP, datagram).emit()
+        mac = self.network.engine.stack.network.mac
+        self.link.give(Frame(mac, self.mac, EtherType.IPV4, asked).emit())
+        for _ in range(100):
+            self.network.engine.loop.run_once(0.05)
+            for data in self.frames:
+                frame = Frame.parse(data)
+                if frame.ethertype == EtherType.IPV4:
+                    packet = Ipv4.parse(frame.payload)
+                    return Udp.parse(packet.payload, packet.source, packet.destination).payload
+        raise AssertionError("no answer")
+
+
+def test_the_hosts_time_is_told(make):
+    network = make()
+    answer = Station(network).ask(123, bytes([0x23]) + bytes(47))
+    assert answer[1] == 10
+
+
+def test_the_policy_holds_for_names(make):
+    rules = policy.parse({"rules": [{"deny": "*.example"}]})
+    query = Message(7, (Question(parse_name("a.example"), Type.A),)).emit()
+    answer = Message.parse(Station(make(policy=rules)).ask(53, query))
+    assert answer.code == ResponseCode.REFUSED
+
+
+def test_requests_are_followed_if_wanted(make, tmp_path):
+    assert make().http is None
+    network = make(har_file=tmp_path / "x.har")
+    assert network.outbound.watch_flow == network.show_http().watch
+
+
+def test_the_hosts_proxy_stands_behind_hooks(make):
+    @hook.on_flow
+    def nothing(flow):
+        return None
+
+    network = make(proxy=ProxySettings.parse("http://127.0.0.1:1", "", ""))
+    network.hooks.add(nothing)
+    assert network.outbound.gates.detour[1] == network.proxy.detour

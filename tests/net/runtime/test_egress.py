@@ -71,6 +71,14 @@ def test_names_nobody_may_reach_are_refused(gates):
     assert verdict.answer.code == ResponseCode.REFUSED
 
 
+def test_the_name_in_a_request_is_asked_about_too(gates):
+    egress, _ = gates()
+    assert egress.admits(Flow(443), "anybody.example")
+    egress, _ = gates(default="deny", rules=[{"allow": "good.example"}])
+    assert egress.admits(Flow(443), "Good.example.")
+    assert not egress.admits(Flow(443), "bad.example")
+
+
 def test_another_policy_holds_at_once(gates):
     egress, _ = gates()
     egress.policy = policy.parse({"default": "deny"})

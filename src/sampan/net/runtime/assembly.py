@@ -23,6 +23,8 @@ from sampan.net.runtime.loop import Loop
 from sampan.net.runtime.outbound import HostOutbound
 from sampan.net.runtime.service.dhcp import DhcpService
 from sampan.net.runtime.service.dns import DnsService
+from sampan.net.runtime.service.ntp import NtpService
+from sampan.net.runtime.service.proxy import ProxyService
 from sampan.net.runtime.service.source import Sources
 from sampan.net.runtime.view.eventlog import EventLog
 from sampan.net.runtime.view.flowtable import FlowTable
@@ -34,6 +36,7 @@ from sampan.net.services import dhcp, hosts
 from sampan.net.services.alias import Aliases
 from sampan.net.services.forward import Forward
 from sampan.net.services.lease import Pool
+from sampan.net.services.proxy import Settings as ProxySettings
 from sampan.net.setting import Addresses, Settings, addresses, limits, network
 from sampan.net.wire.address import format_ip, parse_mac
 from sampan.net.wire.dns import parse_name
@@ -91,6 +94,7 @@ class Assembly:
             loopback=format_ip(found.host),
         )
         self.dns = DnsService(engine, self.outbound, self.book, sources, self.aliases)
+        NtpService(engine, self.clock)
         self.directory = Directory(stack.network, self._resolve)
         engine.observe(NeighbourLearned, self.directory.heard)
         for mac, address in found.fixed:
@@ -114,6 +118,10 @@ class Assembly:
         gates.udp += [self.egress.udp, hooked.udp]
         gates.echo += [self.egress.echo, hooked.echo]
         gates.detour.append(hooked.detour)
+        proxies = self.settings.proxy or ProxySettings()
+        self.proxy = ProxyService(
+            engine, self.outbound, proxies, names=names, permit=self.egress.admits
+        )
         self.dns.gates += [self.egress.name, hooked.name]
         self.http: HttpView | None = None
         if self.settings.http_view or self.settings.har_file is not None:

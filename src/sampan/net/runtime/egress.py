@@ -52,6 +52,18 @@ class Egress:
         decision = self._decide(request.source, request.destination, 0, Protocol.ICMP)
         return None if decision.allowed else Refusal.PROHIBITED
 
+    def admits(self, flow: Flow, name: str) -> bool:
+        """Whether a flow may go to a host of this name, which its requests or its TLS name."""
+        policy, remote = self.policy, flow.remote
+        if not policy.rules and policy.default_allow:
+            return True
+        known = self._aliases.names(flow.guest.address, remote.address, self._now())
+        target = Target(
+            address=format_ip(remote.address), port=remote.port, protocol=Protocol.TCP,
+            names=(name.lower().rstrip("."), *known),
+        )  # fmt: skip
+        return policy.decide(target).allowed
+
     def name(self, client: Client, question: Question) -> Verdict | None:
         """A gate for names: those nobody could be reached by are refused."""
         if self.policy.may_resolve(format_name(question.name)).allowed:
