@@ -1,10 +1,5 @@
 import socket
-import struct
 
-from hypothesis import given, settings
-from hypothesis import strategies as st
-
-from sampan.net.runtime.host import address
 from sampan.net.runtime.host.address import FRESH_S, OwnAddresses, own_addresses
 
 A, B = bytes([10, 0, 0, 1]), bytes([10, 0, 0, 2])
@@ -54,20 +49,3 @@ def test_if_they_cannot_be_read_what_was_known_stays():
     assert A in own
     now[0] += FRESH_S
     assert A in own
-
-
-def _attribute(kind, value):
-    return struct.pack("=HH", 4 + len(value), kind) + value.ljust((len(value) + 3) & ~3, b"\0")
-
-
-def test_on_a_link_between_two_the_own_end_counts():
-    body = bytes(8) + _attribute(1, B) + _attribute(2, A) + _attribute(3, b"ppp0\0")
-    assert list(address._addresses(body)) == [A]
-
-
-@given(st.binary(max_size=200))
-@settings(derandomize=True)
-def test_nonsense_ends(data):
-    for _, body in address.messages(data):
-        list(address._addresses(body))
-    list(address.attributes(data))
