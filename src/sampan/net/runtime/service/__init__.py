@@ -5,10 +5,10 @@ timers. Each is a class that registers itself with the engine it is given.
 
     dhcp       addresses, and the file that keeps leases
     name       which machine has which name
-    dns        the forwarder: UDP and TCP to machines, sockets to servers outside
-    upstream   those sockets
-    follow     files of the host that are read again when they change
+    dns        the forwarder, to machines over UDP and TCP (`dnstalk`)
+    upstream   its sockets to servers outside
+    source     whom it asks, as the host's files (`follow`) say
     ntp        the time
-    proxy      connections to ports 80 and 443 by way of the host's proxy
-    metadata   HTTP on 169.254.169.254
+    proxy      connections to ports 80 and 443 by way of the host's proxy; `proxied` is one of them
+    metadata   HTTP on 169.254.169.254, by `httptalk`
 """
