@@ -124,6 +124,13 @@ def test_a_back_end_reads_frames_in_the_guests_memory():
     assert after(argv, "-machine") == ["pc,memory-backend=ram0"]
 
 
+@pytest.mark.parametrize(("accel", "without"), [(Accelerator.TCG, True), (Accelerator.KVM, False)])
+def test_a_back_end_without_kvm_has_no_message_interrupts(accel, without):
+    """QEMU 7.2 crashes otherwise."""
+    argv = build(accel=accel, wiring=LINKED, network=Network.VHOST_USER)
+    assert after(argv, "-device")[-1].endswith(",vectors=0") is without
+
+
 @pytest.mark.parametrize("arch", Arch)
 def test_a_machine_without_a_network(arch):
     argv = build(arch=arch, network=Network.NONE)
