@@ -1,5 +1,6 @@
 import builtins
 import io
+import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
@@ -99,3 +100,26 @@ def test_bars_say_what_failed():
     with pytest.raises(RuntimeError), progress.task(render.Bars(stream), "pull", 5):
         raise RuntimeError
     assert "pull: failed" in stream.getvalue()
+
+
+def test_tables_show_no_control_characters():
+    assert render.table(["A"], [["\x1b[2Jé"]]) == "A\n?[2Jé\n"
+
+
+def test_live_shows_until_ctrl_c(monkeypatch):
+    drawn = []
+
+    def draw(lines):
+        drawn.append(lines)
+        if len(drawn) == 3:
+            raise KeyboardInterrupt
+        return "text"
+
+    render.live(draw, interval_s=0)
+    assert len(drawn) == 3
+
+
+def test_live_shows_once_without_rich(monkeypatch, capsys):
+    monkeypatch.setitem(sys.modules, "rich.live", None)
+    render.live(lambda lines: f"{lines > 0}\n", interval_s=0)
+    assert capsys.readouterr().out == "True\n"

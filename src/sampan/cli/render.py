@@ -36,14 +36,22 @@ def progress(stream: TextIO, *, quiet: bool) -> Progress:
 
 
 def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """Columns of text, as wide as their widest cell, with one line of headings."""
-    everything = [header, *rows]
+    """Columns of text, as wide as their widest cell, with one line of headings.
+
+    What cannot be printed, such as a terminal's control characters, is shown as `?`: some of it
+    comes from machines.
+    """
+    everything = [[_printable(cell) for cell in row] for row in (header, *rows)]
     widths = [max(len(row[column]) for row in everything) for column in range(len(header))]
     lines = [
         "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
         for row in everything
     ]
     return "\n".join(lines) + "\n"
+
+
+def _printable(cell: str) -> str:
+    return cell if cell.isprintable() else "".join(c if c.isprintable() else "?" for c in cell)
 
 
 def live(draw: Callable[[int], str], *, interval_s: float) -> None:

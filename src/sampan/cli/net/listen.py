@@ -83,11 +83,15 @@ def example(listen: Listen) -> str:
 def _qemu(assembly: Assembly, listen: Listen, _: Callable[[], None]) -> Callable[[], None]:
     from sampan.net.runtime.attach.listener import listen_stream
 
+    loop, path = assembly.engine.loop, Path(listen.path)
+    return listen_stream(loop, path, _joining(assembly), name=listen.name).close
+
+
+def _joining(assembly: Assembly) -> Callable[[Link, str], Plug]:
     def join(link: Link, name: str) -> Plug:
         return assembly.plug(link, name=name)
 
-    listener = listen_stream(assembly.engine.loop, Path(listen.path), join, name=listen.name)
-    return listener.close
+    return join
 
 
 def _hyperkit(assembly: Assembly, listen: Listen, _: Callable[[], None]) -> Callable[[], None]:
@@ -121,10 +125,11 @@ def _dgram(assembly: Assembly, listen: Listen, ended: Callable[[], None]) -> Cal
     return _plugged(assembly, datagram_link(Path(listen.path)), listen, ended)
 
 
-def _vhost(assembly: Assembly, listen: Listen, ended: Callable[[], None]) -> Callable[[], None]:
-    from sampan.net.runtime.attach.vhost import VhostLink
+def _vhost(assembly: Assembly, listen: Listen, _: Callable[[], None]) -> Callable[[], None]:
+    from sampan.net.runtime.attach.vhost import listen_vhost
 
-    return _plugged(assembly, VhostLink(Path(listen.path)), listen, ended)
+    loop, path = assembly.engine.loop, Path(listen.path)
+    return listen_vhost(loop, path, _joining(assembly), name=listen.name).close
 
 
 def _tap(assembly: Assembly, listen: Listen, ended: Callable[[], None]) -> Callable[[], None]:

@@ -36,7 +36,7 @@ Examples:
 Kinds of --listen:
   qemu:PATH        QEMU's -netdev stream; any number of machines
   dgram:PATH       QEMU's -netdev dgram; one machine
-  vhost-user:PATH  vhost-user-net, the fastest; one machine
+  vhost-user:PATH  vhost-user-net, the fastest; any number of machines
   vfkit:PATH       vfkit and Apple's Virtualization; one machine
   hyperkit:PATH    HyperKit's virtio-vpnkit, as VPNKit's --ethernet
   tap:NAME         a TAP device of this network namespace
