@@ -16,14 +16,14 @@ WEB, TLS = (Endpoint(bytes([93, 184, 216, 34]), port) for port in (80, 443))
 @pytest.fixture
 def direct(monkeypatch, make_server):
     """Stands for whoever machines connect to without the proxy."""
-    server, begin = make_server(), relay_module._begin
+    server, dial = make_server(), relay_module.dial
 
     def redirected(family, address):
         if address[0] == "93.184.216.34":
             address = server.listener.getsockname()
-        return begin(family, address)
+        return dial(family, address)
 
-    monkeypatch.setattr(relay_module, "_begin", redirected)
+    monkeypatch.setattr(relay_module, "dial", redirected)
     return server
 
 

@@ -39,6 +39,7 @@ from sampan.net.core.event import Reason, Refusal
 from sampan.net.core.flow import Flow
 from sampan.net.core.stack import Stack
 from sampan.net.runtime.host import failure
+from sampan.net.runtime.host.dial import dial
 from sampan.net.runtime.host.tcp import Tap
 from sampan.net.runtime.host.transform import PLAIN, Transform
 from sampan.net.runtime.loop import Loop
@@ -247,7 +248,7 @@ class Relay:
         while self._targets:
             family, address = self._targets.pop(0)
             try:
-                connection = _begin(family, address)
+                connection = dial(family, address)
             except OSError as error:
                 why = failure.refusal(error)
                 continue
@@ -385,22 +386,3 @@ class Relay:
             self.tap.ended(reason, self._loop.now())
         if self.when_over is not None:
             self.when_over()
-
-
-def _begin(family: int, address: object) -> socket.socket:
-    """A socket on its way to `address`.
-
-    Raises:
-        OSError: there is no way.
-    """
-    connection = socket.socket(family, socket.SOCK_STREAM)
-    try:
-        connection.setblocking(False)
-        if family != socket.AF_UNIX:
-            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        with suppress(BlockingIOError):
-            connection.connect(address)  # type: ignore[arg-type]  # as its family has it
-    except OSError:
-        connection.close()
-        raise
-    return connection
