@@ -4,7 +4,8 @@ import pytest
 
 from sampan.errors import UnsupportedError
 from sampan.net.core.endpoint import Endpoint
-from sampan.net.runtime.host import relay as relay_module
+from sampan.net.runtime.host.dial import dial
+from sampan.net.runtime.host.relay import Address
 from sampan.net.runtime.service import proxied
 from sampan.net.runtime.service import proxy as proxy_module
 from sampan.net.runtime.service.proxy import ProxyHosts, ProxyService
@@ -16,14 +17,14 @@ WEB, TLS = (Endpoint(bytes([93, 184, 216, 34]), port) for port in (80, 443))
 @pytest.fixture
 def direct(monkeypatch, make_server):
     """Stands for whoever machines connect to without the proxy."""
-    server, dial = make_server(), relay_module.dial
+    server = make_server()
 
     def redirected(family, address):
         if address[0] == "93.184.216.34":
             address = server.listener.getsockname()
         return dial(family, address)
 
-    monkeypatch.setattr(relay_module, "dial", redirected)
+    monkeypatch.setattr("sampan.net.runtime.host.relay.dial", redirected)
     return server
 
 
@@ -269,11 +270,11 @@ def test_settings_may_change(net, service, passed):
 
 def test_a_proxy_is_looked_up_once_for_a_while(net, monkeypatch):
     calls: list[Proxy] = []
-    found: list[tuple[relay_module.Address, ...]] = []
+    found: list[tuple[Address, ...]] = []
 
     def look_up(proxy):
         calls.append(proxy)
-        return (relay_module.Address(socket.AF_INET, ("192.0.2.1", 3128)),)
+        return (Address(socket.AF_INET, ("192.0.2.1", 3128)),)
 
     monkeypatch.setattr(proxy_module, "_look_up", look_up)
     hosts, proxy = ProxyHosts(net.loop), Proxy(host="proxy.example", port=3128)
