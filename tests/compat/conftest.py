@@ -144,11 +144,12 @@ class VirtualNetwork:
         link = wrap(TapLink(namespace.tap("tap0", offload=offload), offload=offload))
         namespace.plug = self.network.plug(link, name=f"machine{number}")
         if configure:
-            namespace.address = f"192.168.65.{number}"
+            namespace.address = f"192.168.65.{200 + number}"
             namespace.ip(f"addr add {namespace.address}/24 dev tap0")
         namespace.ip(f"link set tap0 mtu {self.settings.mtu} up")
         if configure:
             namespace.ip(f"route add default via {GATEWAY}")
+            namespace.run(["ping", "-c1", "-W5", GATEWAY])  # so that it is known
         return namespace
 
     def close(self):
