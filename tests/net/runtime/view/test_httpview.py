@@ -73,6 +73,22 @@ def test_an_exchange_is_seen(net, view, talk, events):
     assert (len(told), len(view.records)) == (1, 2)
 
 
+def test_in_a_forward_the_machine_is_the_server(net, view):
+    net.machine.listening.add(80)
+    remote = Endpoint(bytes([192, 168, 65, 1]), 5)
+    flow = net.engine.stack.open(Endpoint(net.machine.ip, 80), remote, net.now())
+    tap = view.watch(flow)
+    tap.received(GET.replace(b"Host: x\r\n", b""), 1.0)
+    tap.sent(OK, 2.0)
+    tap.ended(None, 3.0)
+    [record] = view.records
+    assert record.exchange.url == "http://192.168.65.3/a"
+    assert record.exchange.status == 200
+    assert (record.client, record.server, record.machine) == (
+        "192.168.65.1", "192.168.65.3", "192.168.65.3",
+    )  # fmt: skip
+
+
 def test_without_a_host_the_address_is_named(view, talk):
     connection, _ = talk(GET.replace(b"Host: x\r\n", b""), OK)
     assert view.records[0].exchange.url == f"http://192.168.65.254:{connection.remote.port}/a"

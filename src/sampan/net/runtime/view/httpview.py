@@ -13,6 +13,7 @@ import msgspec
 
 from sampan.base import log
 from sampan.net.core import event
+from sampan.net.core.endpoint import Endpoint
 from sampan.net.core.event import Reason
 from sampan.net.core.flow import Flow
 from sampan.net.runtime.engine import Engine
@@ -30,10 +31,14 @@ _log = log.get(__name__)
 
 
 class HttpRecord(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """An exchange and where it was. `flow` is the number of its flow."""
+    """An exchange and where it was. `flow` is the number of its flow.
+
+    The machine is the client, or, in a forward, the server.
+    """
 
     flow: int
     machine: str
+    client: str
     server: str
     server_port: int
     exchange: Exchange
@@ -44,31 +49,34 @@ class NameRecord(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
     flow: int
     machine: str
+    client: str
     server: str
     server_port: int
     name: str
 
 
 class HttpTap:
-    """The tap of one flow: see `host.tcp.Tap`."""
+    """The tap of one flow: see `host.tcp.Tap`. In a forward the machine is the server."""
 
-    __slots__ = ("_flow", "_view", "follower")
+    __slots__ = ("_flow", "_from_host", "_from_machine", "_view", "follower")
 
     def __init__(self, view: HttpView, flow: Flow, follower: Follower) -> None:
         self._view = view
         self._flow = flow
         self.follower = follower
+        ways = follower.sent, follower.received
+        self._from_machine, self._from_host = ways[::-1] if flow.is_active else ways
 
     def sent(self, data: Buffer, now: float) -> None:
         """See `Tap.sent`."""
         if self.follower.is_following:
-            self.follower.sent(data, now)
+            self._from_machine(data, now)
             self._tell()
 
     def received(self, data: Buffer, now: float) -> None:
         """See `Tap.received`."""
         if self.follower.is_following:
-            self.follower.received(data, now)
+            self._from_host(data, now)
             self._tell()
 
     def ended(self, reason: Reason | None, now: float) -> None:
@@ -119,7 +127,8 @@ class HttpView:
         if len(self._taps) >= MAX_FLOWS:
             self.unseen += 1
             return None
-        host = str(flow.remote) if flow.remote.port != _HTTP else _bracketed(flow.remote.address)
+        _, server = _ends(flow)
+        host = str(server) if server.port != _HTTP else _bracketed(server.address)
         tap = HttpTap(self, flow, Follower(host, self._engine.loop.now()))
         self._taps[id(flow)] = tap
         return tap
@@ -131,12 +140,14 @@ class HttpView:
 
     def seen(self, flow: Flow, exchanges: list[Exchange]) -> None:
         """A tap saw these."""
+        client, server = _ends(flow)
         for each in exchanges:
             record = HttpRecord(
                 flow=self._number(flow),
                 machine=format_ip(flow.guest.address),
-                server=format_ip(flow.remote.address),
-                server_port=flow.remote.port,
+                client=format_ip(client.address),
+                server=format_ip(server.address),
+                server_port=server.port,
                 exchange=each,
             )
             self.records.append(record)
@@ -149,11 +160,13 @@ class HttpView:
     def named(self, flow: Flow, name: str) -> None:
         """A tap saw a TLS client ask for a server of this name."""
         if self._events is not None:
+            client, server = _ends(flow)
             record = NameRecord(
                 flow=self._number(flow),
                 machine=format_ip(flow.guest.address),
-                server=format_ip(flow.remote.address),
-                server_port=flow.remote.port,
+                client=format_ip(client.address),
+                server=format_ip(server.address),
+                server_port=server.port,
                 name=name,
             )
             self._events.append("tls.name", record)
@@ -181,6 +194,11 @@ class HttpView:
         except HarFileError as error:
             _log.error("%s; what comes from here on is not in it", error)
             self.har = None
+
+
+def _ends(flow: Flow) -> tuple[Endpoint, Endpoint]:
+    """The client's and the server's."""
+    return (flow.remote, flow.guest) if flow.is_active else (flow.guest, flow.remote)
 
 
 def _bracketed(address: bytes) -> str:
