@@ -2,6 +2,7 @@ import asyncio
 import os
 import signal
 import socket
+from pathlib import Path
 
 import msgspec
 import pytest
@@ -177,11 +178,17 @@ def test_spec_without_sense_is_refused(scripted, options):
 
 
 @pytest.mark.parametrize(
-    ("network", "link_fd", "text"), [("stream", None, "needs a desc"), ("user", 1, "needs no desc")]
+    ("network", "link", "text"),
+    [
+        ("stream", {}, "needs a desc"),
+        ("user", {"link_fd": 1}, "needs no desc"),
+        ("vhost-user", {}, "needs a path"),
+        ("stream", {"link_fd": 1, "link_path": Path("/s")}, "needs no path"),
+    ],
 )
-def test_a_network_has_the_link_it_needs(scripted, options, network, link_fd, text):
+def test_a_network_has_the_link_it_needs(scripted, options, network, link, text):
     spec = scripted("hang", network=machine.Network(network))
-    linked = msgspec.structs.replace(options, link_fd=link_fd)
+    linked = msgspec.structs.replace(options, **link)
     with pytest.raises(UsageError, match=text):
         live(spec, linked, lambda vm: vm.wait())
 

@@ -34,12 +34,14 @@ class LaunchOptions(msgspec.Struct, frozen=True, kw_only=True):
 
     `runtime_root` is where sockets live (None: `/tmp/sampan-UID`); `start_deadline_s` is for
     the hypervisor to come up, not for the guest to boot. `link_fd` is the machine's end of a
-    connected Unix socket, for networks that need one (`model.Network`); it stays the caller's.
+    connected Unix socket, which stays the caller's, and `link_path` where one listens, for
+    networks that need them (`model.Network`).
     """
 
     runtime_root: Path | None = None
     start_deadline_s: float = 30.0
     link_fd: int | None = None
+    link_path: Path | None = None
 
 
 class VM:
@@ -93,6 +95,7 @@ class VM:
             hypervisor = await Qemu.start(
                 spec, accel=verdict.accel, folder=folder, console=console,
                 deadline_s=options.start_deadline_s, link_fd=options.link_fd,
+                link_path=options.link_path,
             )  # fmt: skip
             watch = PanicWatch(hypervisor.panicked)
             try:
@@ -177,12 +180,14 @@ def _accelerator(spec: MachineSpec, root: Path) -> accel.Verdict:
 
 
 def _check_link(spec: MachineSpec, options: LaunchOptions) -> None:
-    needs = spec.network in (Network.STREAM, Network.VHOST_USER)
-    if needs != (options.link_fd is not None):
-        raise UsageError(
-            f"a machine on the network {spec.network} needs "
-            f"{'a' if needs else 'no'} descriptor for its link"
-        )
+    given = {"descriptor": options.link_fd, "path": options.link_path}
+    for what, network in (("descriptor", Network.STREAM), ("path", Network.VHOST_USER)):
+        needs = spec.network is network
+        if needs != (given[what] is not None):
+            raise UsageError(
+                f"a machine on the network {spec.network} needs "
+                f"{'a' if needs else 'no'} {what} for its link"
+            )
 
 
 def _check_files(spec: MachineSpec) -> None:

@@ -53,10 +53,10 @@ class Accelerator(StrEnum):
 class Network(StrEnum):
     """What a machine's network device is connected to.
 
-    `user`: QEMU's own user networking, which publishes ports itself. `stream` and `vhost-user`:
-    a descriptor that is given when the machine is launched, with somebody at its other end who
-    speaks QEMU's framing (a length of 32 bits, big endian, in front of each frame), or is a
-    vhost-user back end. `none`: there is no device.
+    `user`: QEMU's own user networking, which publishes ports itself. `stream`: a descriptor that
+    is given when the machine is launched, with somebody at its other end who speaks QEMU's
+    framing (a length of 32 bits, big endian, in front of each frame). `vhost-user`: the path of
+    a Unix socket where a vhost-user back end listens. `none`: there is no device.
     """
 
     USER = "user"

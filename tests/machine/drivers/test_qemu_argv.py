@@ -107,6 +107,7 @@ def test_ipv6_is_refused():
 
 
 LINKED = qemu_argv.Wiring(control_fd=5, console_fd=6, link_fd=7)
+SHARED = qemu_argv.Wiring(control_fd=5, console_fd=6, link_path="/run/a,b")
 
 
 def test_a_machine_on_somebody_elses_network():
@@ -117,9 +118,10 @@ def test_a_machine_on_somebody_elses_network():
 
 
 def test_a_back_end_reads_frames_in_the_guests_memory():
-    argv = build(wiring=LINKED, network=Network.VHOST_USER, mem_mib=256)
+    argv = build(wiring=SHARED, network=Network.VHOST_USER, mem_mib=256)
     assert after(argv, "-netdev") == ["vhost-user,id=net0,chardev=link"]
-    assert "socket,id=link,fd=7" in after(argv, "-chardev")
+    assert "socket,id=link,path=/run/a,,b" in after(argv, "-chardev")
+    assert SHARED.descriptors == (5, 6)
     assert "memory-backend-memfd,id=ram0,size=256M,share=on" in after(argv, "-object")
     assert after(argv, "-machine") == ["pc,memory-backend=ram0"]
 
@@ -127,7 +129,7 @@ def test_a_back_end_reads_frames_in_the_guests_memory():
 @pytest.mark.parametrize(("accel", "without"), [(Accelerator.TCG, True), (Accelerator.KVM, False)])
 def test_a_back_end_without_kvm_has_no_message_interrupts(accel, without):
     """QEMU 7.2 crashes otherwise."""
-    argv = build(accel=accel, wiring=LINKED, network=Network.VHOST_USER)
+    argv = build(accel=accel, wiring=SHARED, network=Network.VHOST_USER)
     assert after(argv, "-device")[-1].endswith(",vectors=0") is without
 
 

@@ -61,6 +61,7 @@ class Qemu:
         console: Console,
         deadline_s: float,
         link_fd: int | None = None,
+        link_path: Path | None = None,
     ) -> Qemu:
         """Start QEMU with the machine paused, console and control connected.
 
@@ -75,8 +76,9 @@ class Qemu:
             _listener(folder.console_socket) as serial,
         ):
             wiring = qemu_argv.Wiring(
-                control_fd=control.fileno(), console_fd=serial.fileno(), link_fd=link_fd
-            )
+                control_fd=control.fileno(), console_fd=serial.fileno(), link_fd=link_fd,
+                link_path="" if link_path is None else str(link_path),
+            )  # fmt: skip
             argv = qemu_argv.build(spec, accel=accel, wiring=wiring)
             with folder.messages.open("wb") as messages:
                 process = proc.start(

@@ -28,12 +28,14 @@ MEMORY = "ram0"
 class Wiring(msgspec.Struct, frozen=True, kw_only=True):
     """Descriptors QEMU inherits: listening Unix sockets for its control and the console.
 
-    `link_fd` is its end of the network's socket, for networks that need one.
+    `link_fd` is its end of the network's socket, `link_path` where a back end listens, for
+    networks that need one. A back end has a path because QEMU passes descriptors only to those.
     """
 
     control_fd: int
     console_fd: int
     link_fd: int | None = None
+    link_path: str = ""
 
     @property
     def descriptors(self) -> tuple[int, ...]:
@@ -145,7 +147,7 @@ def _network(spec: MachineSpec, accel: Accelerator, wiring: Wiring) -> tuple[str
             # without KVM it crashes when the driver starts, unless there are none
             vectors = "" if accel is Accelerator.KVM else ",vectors=0"
             return (
-                "-chardev", f"socket,id=link,fd={wiring.link_fd}",
+                "-chardev", f"socket,id=link,path={_escape(wiring.link_path)}",
                 "-netdev", f"vhost-user,id={NETDEV},chardev=link",
                 "-device", device[1] + vectors,
             )  # fmt: skip
