@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sampan.net.services import har
+from sampan.net.services.httphead import HIDDEN
 from sampan.net.services.httpview import Exchange
 
 SCHEMA = json.loads(Path(__file__).with_name("har.schema.json").read_text())
@@ -69,7 +70,7 @@ def test_credentials_are_hidden_unless_asked_for():
     assert "Basic" not in json.dumps(archive(SEEN))
     hidden = archive(SEEN)["entries"][0]
     pairs = [*hidden["request"]["headers"], *hidden["response"]["headers"]]
-    assert [each["value"] == har.HIDDEN for each in pairs] == [False, True, True, False, True]
+    assert [each["value"] == HIDDEN for each in pairs] == [False, True, True, False, True]
     shown = archive(SEEN, secrets=True)["entries"][0]
     assert shown["request"]["headers"][1]["value"] == "Basic eDp5"
 

@@ -4,7 +4,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sampan.net.services.httphead import NO_BODY, Delimiter, Framing, RequestHead, ResponseHead
+from sampan.net.services.httphead import (
+    HIDDEN,
+    NO_BODY,
+    Delimiter,
+    Framing,
+    RequestHead,
+    ResponseHead,
+    hide_secrets,
+)
 from sampan.net.wire.error import MalformedError
 
 RAW = b"POST /a?b HTTP/1.1\r\nHost: Example.com:81\r\nx-y:  z \r\nX-Y: w\r\n\r\n"
@@ -128,3 +136,8 @@ def test_what_changes_the_protocol():
     assert head("Upgrade: websocket").changes_protocol
     assert head(line="CONNECT a:1 HTTP/1.1").changes_protocol
     assert not head("Connection: close").changes_protocol
+
+
+def test_what_lets_somebody_in_is_hidden():
+    fields = (("Host", "x"), ("COOKIE", "a=b"), ("Authorization", "Basic eDp5"))
+    assert hide_secrets(fields) == (("Host", "x"), ("COOKIE", HIDDEN), ("Authorization", HIDDEN))

@@ -15,14 +15,12 @@ from datetime import UTC, datetime
 
 import msgspec
 
-from sampan.net.services.httphead import Fields
+from sampan.net.services.httphead import Fields, hide_secrets
 from sampan.net.services.httpview import Exchange
 
 SEPARATOR = b",\n"
 CLOSING = b"\n]}}\n"
-HIDDEN = "(hidden)"
 MAX_PARAMETERS = 200
-_SECRET = ("authorization", "proxy-authorization", "cookie", "set-cookie")
 _NOT_KNOWN = -1
 
 
@@ -142,10 +140,7 @@ def _response(exchange: Exchange, secrets: bool) -> _Response:
 
 
 def _headers(fields: Fields, secrets: bool) -> tuple[_Pair, ...]:
-    return tuple(
-        _Pair(name, value if secrets or name.lower() not in _SECRET else HIDDEN)
-        for name, value in fields
-    )
+    return tuple(_Pair(*each) for each in (fields if secrets else hide_secrets(fields)))
 
 
 def _query(url: str) -> tuple[_Pair, ...]:

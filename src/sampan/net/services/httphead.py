@@ -25,6 +25,9 @@ _HOST = re.compile(r"[A-Za-z0-9._-]+(:[0-9]{1,5})?|\[[0-9A-Fa-f:.]+\](:[0-9]{1,5
 _LENGTH = re.compile(r"[0-9]{1,18}")
 _NOTHING = (204, 304)  # responses that never have a body
 
+HIDDEN = "(hidden)"
+_SECRET = ("authorization", "proxy-authorization", "cookie", "set-cookie")
+
 Fields = tuple[tuple[str, str], ...]
 
 
@@ -168,6 +171,11 @@ class ResponseHead:
         if ResponseHead.parse(raw) != self:
             raise MalformedError("a response that would be read otherwise than it was meant")
         return raw
+
+
+def hide_secrets(fields: Fields) -> Fields:
+    """The fields without what lets somebody in: credentials and cookies."""
+    return tuple((name, HIDDEN if name.lower() in _SECRET else value) for name, value in fields)
 
 
 def _split(raw: bytes) -> tuple[bytes, Fields]:

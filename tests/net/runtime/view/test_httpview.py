@@ -73,6 +73,12 @@ def test_an_exchange_is_seen(net, view, talk, events):
     assert (len(told), len(view.records)) == (1, 2)
 
 
+def test_events_have_no_credentials(view, talk, events):
+    talk(GET.replace(b"Host", b"Cookie: a=b\r\nHost"), OK)
+    assert view.records[0].exchange.request_fields[0] == ("Cookie", "a=b")
+    assert events.after()[0].data.exchange.request_fields[0] == ("Cookie", "(hidden)")
+
+
 def test_in_a_forward_the_machine_is_the_server(net, view):
     net.machine.listening.add(80)
     remote = Endpoint(bytes([192, 168, 65, 1]), 5)

@@ -20,6 +20,7 @@ from sampan.net.runtime.engine import Engine
 from sampan.net.runtime.view.eventlog import EventLog
 from sampan.net.runtime.view.harfile import HarFile, HarFileError
 from sampan.net.services.httpdetect import Language
+from sampan.net.services.httphead import hide_secrets
 from sampan.net.services.httpview import Exchange, Follower
 from sampan.net.wire.address import format_ip
 from sampan.net.wire.checksum import Buffer
@@ -153,7 +154,7 @@ class HttpView:
             self.records.append(record)
             self._write(record)
             if self._events is not None:
-                self._events.append("http.exchange", record)
+                self._events.append("http.exchange", _without_secrets(record))
             for follower in tuple(self._followers):
                 follower(record)
 
@@ -194,6 +195,17 @@ class HttpView:
         except HarFileError as error:
             _log.error("%s; what comes from here on is not in it", error)
             self.har = None
+
+
+def _without_secrets(record: HttpRecord) -> HttpRecord:
+    """For events, which are read by whoever looks what happens."""
+    seen = record.exchange
+    hidden = msgspec.structs.replace(
+        seen,
+        request_fields=hide_secrets(seen.request_fields),
+        response_fields=hide_secrets(seen.response_fields),
+    )
+    return msgspec.structs.replace(record, exchange=hidden)
 
 
 def _ends(flow: Flow) -> tuple[Endpoint, Endpoint]:
