@@ -1,4 +1,6 @@
 import json
+import sys
+from typing import Any
 
 import pytest
 
@@ -48,14 +50,14 @@ def _flow(number, **more):
 
 
 class Network:
-    def __init__(self, *found):
+    def __init__(self, *found: FlowRecord) -> None:
         self.found = found
 
     def flows(self):
         return self.found
 
 
-FLOWS = Network(
+FLOWS: Any = Network(
     _flow(1, sent=5, received=1, age_s=9),
     _flow(2, sent=1, received=7, age_s=8),
     _flow(3, sent=3, received=3, age_s=7, names=("example.com", "x"), verdict="rule"),
@@ -93,7 +95,7 @@ def test_a_terminal_shows_what_fits():
 def test_a_terminal_is_refreshed(sampan, network, monkeypatch):
     asked = []
     monkeypatch.setattr(render, "live", lambda draw, *, interval_s: asked.append(interval_s))
-    monkeypatch.setattr(flows.sys.stdout, "isatty", lambda: True, raising=False)
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True, raising=False)
     assert sampan("net", "flows", "--interval", "0.5").status == 0
     assert sampan("net", "flows", "--once").out.startswith("KIND")
     assert asked == [0.5]

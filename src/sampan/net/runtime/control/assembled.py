@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 
 import msgspec
@@ -29,12 +29,9 @@ from sampan.net.runtime.service.dhcp import LeaseRecord
 from sampan.net.runtime.usernet import UserNetwork
 from sampan.net.runtime.view.flowtable import FlowRecord
 from sampan.net.services.forward import Forward
-from sampan.net.services.hosts import Entry, Hosts
 from sampan.net.services.policy import Policy
 from sampan.net.wire.address import format_ip, format_mac, parse_ip
-
-ADDED = "added"  # the table of names that were added while the network runs
-MAX_NAMES = 4096
+from sampan.net.wire.dns import parse_name
 
 
 class Assembled:
@@ -55,7 +52,6 @@ class Assembled:
         self._listens = listens
         self._tally = Tally(assembly.engine)
         self._since = assembly.engine.loop.now()
-        self._added: dict[str, model.NameRecord] = {}
 
     def info(self) -> model.NetworkRecord:
         """See `Controlled.info`."""
@@ -143,7 +139,11 @@ class Assembled:
 
     def names(self) -> tuple[model.NameRecord, ...]:
         """See `Controlled.names`."""
-        return tuple(self._added.values())
+        found: dict[str, tuple[str, ...]] = {}
+        for entry in self._assembly.dns.added.entries:
+            for name in entry.names:
+                found[name] = (*found.get(name, ()), entry.address)
+        return tuple(model.NameRecord(name=name, addresses=each) for name, each in found.items())
 
     def add_name(self, name: model.NameRecord) -> None:
         """See `Controlled.add_name`.
@@ -151,10 +151,16 @@ class Assembled:
         Raises:
             UsageError: the name or an address is none, or there are too many.
         """
-        if not name.addresses or len(self._added) >= MAX_NAMES:
-            raise UsageError(f"a name has addresses, and a network at most {MAX_NAMES} names")
-        key = name.name.lower().removesuffix(".")
-        self._replace({**self._added, key: msgspec.structs.replace(name, name=key)})
+        key = _folded(name.name)
+        try:
+            addresses = [format_ip(parse_ip(each)) for each in name.addresses]
+            if not parse_name(key) or not addresses:
+                raise ValueError("it has no name, or no addresses")
+            self._assembly.dns.remove(key)
+            for address in addresses:
+                self._assembly.dns.add(key, address)
+        except ValueError as error:
+            raise UsageError(f"this cannot be a name with addresses: {error}") from None
 
     def remove_name(self, name: str) -> None:
         """See `Controlled.remove_name`.
@@ -162,24 +168,11 @@ class Assembled:
         Raises:
             NotFoundError: it was not added.
         """
-        key = name.lower().removesuffix(".")
-        if key not in self._added:
-            raise NotFoundError(f"the name {key} was not added", hint="sampan net dns ls")
-        self._replace({other: each for other, each in self._added.items() if other != key})
-
-    def _replace(self, names: dict[str, model.NameRecord]) -> None:
-        try:
-            table = Hosts(
-                tuple(
-                    Entry(format_ip(parse_ip(address)), (each.name,))
-                    for each in names.values()
-                    for address in each.addresses
-                )
+        key = _folded(name)
+        if not self._assembly.dns.remove(key):
+            raise NotFoundError(
+                f"the name {key} was not added", hint="sampan net dns ls lists those that were"
             )
-            self._assembly.book.replace(ADDED, table)
-        except ValueError as error:
-            raise UsageError(f"this cannot be a name with addresses: {error}") from None
-        self._added = names
 
     def captures(self) -> tuple[model.CaptureRecord, ...]:
         """See `Controlled.captures`."""
@@ -246,12 +239,18 @@ def serving(
 
     controlled, server = network.call(begin)
 
-    def end(_: Assembly) -> None:
+    def end() -> None:
         server.close()
         controlled.recording.close()
 
     try:
         yield controlled
     finally:
-        with suppress(LoopClosedError):
-            network.call(end)
+        try:
+            network.call(lambda _: end())
+        except LoopClosedError:  # its thread is over: this one may
+            end()
+
+
+def _folded(name: str) -> str:
+    return name.lower().removesuffix(".")
