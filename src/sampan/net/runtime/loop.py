@@ -76,6 +76,7 @@ class Loop:
         self._timers: list[tuple[float, int, Timer]] = []
         self._serial = 0
         self._soon: deque[Callable[[], None]] = deque()
+        self._turn_due = 0.0  # when the turn wants its timer, as it said last
         self._stopping = False
         self._closed = False
         self._lock = threading.Lock()  # of `_closed` and of appending to `_soon` from elsewhere
@@ -202,21 +203,23 @@ class Loop:
         if self.turn is not None:
             self._settle(self.turn, now)
 
-    @staticmethod
-    def _settle(turn: Turn, now: float) -> None:
+    def _settle(self, turn: Turn, now: float) -> None:
         try:
-            if turn.next_timer() <= now:
-                turn.timer_fired(now)
             turn.settle(now)
+            if (due := turn.next_timer()) <= now:
+                turn.timer_fired(now)
+                turn.settle(now)
+                due = turn.next_timer()
+            self._turn_due = due
         except Exception:  # noqa: BLE001  or what was to be done in one turn
             _log.exception("a turn of the network failed")
 
     def _patience(self) -> float | None:
         if self._soon or self._stopping:
             return 0.0
-        when = self._timers[0][0] if self._timers else math.inf
-        if self.turn is not None:
-            when = min(when, self.turn.next_timer())
+        when = self._turn_due
+        if self._timers and self._timers[0][0] < when:
+            when = self._timers[0][0]
         return None if when == math.inf else max(0.0, when - self.now())
 
     def _fire(self, now: float) -> None:
@@ -254,6 +257,7 @@ class Loop:
             self._call_soon()
         if self._executor is not None:
             self._executor.shutdown(wait=False, cancel_futures=True)
+        self._callbacks.clear()  # `unwatch` does nothing from now on, so what is left can be closed
         self._poller.close()
         os.close(self._wake_read)
         os.close(self._wake_write)
