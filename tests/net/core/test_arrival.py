@@ -366,6 +366,23 @@ def test_data_beyond_the_fin_is_ignored(play, opened):
     )
 
 
+def test_data_held_beyond_the_fin_is_let_go(player, opened):
+    player.play(
+        opened
+        + """
+        < PA 3 ack 1 "ghost"
+        > A 1 ack 1 sack 3-8
+        < FA 1 ack 1
+        ! FlowFinished
+        - finish
+        > FA 1 ack 2
+        < A 2 ack 2
+        ! FlowClosed
+    """
+    )
+    assert player.machine.stack.held == 0
+
+
 def test_data_beyond_the_window(play, opened):
     play(
         opened

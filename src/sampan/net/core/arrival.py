@@ -219,7 +219,7 @@ def _data(flow: Flow, segment: Segment) -> None:
 
 def finished(flow: Flow) -> None:
     """The machine's FIN is in order. Ours may follow soon, and carry the acknowledgment."""
-    flow.receiver.next = seqnum.add(flow.receiver.next, 1)
+    flow.receiver.finished()
     flow.heard = flow.ledger.now
     flow.ledger.events.append(event.FlowFinished(flow))
     flow.take(Input.FIN)

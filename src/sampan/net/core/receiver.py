@@ -215,6 +215,11 @@ class Receiver:
                 ranges.insert(0, ranges.pop(index))
         return tuple(ranges[:_MAX_BLOCKS])
 
+    def finished(self) -> None:
+        """The machine's FIN is in order: whatever was held beyond it is nothing but a lie."""
+        self.next = (self.next + 1) & MASK
+        self._hold([], 0)
+
     def release(self) -> None:
         """The flow is over; what it held is given up."""
         self.account.held -= len(self.kept) + self.pieces_size
