@@ -50,6 +50,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         fixed: addresses known beforehand.
         host_access: "loopback", "none" or "all"; see `runtime.host.route.HostAccess`.
         policy: what machines may reach.
+        policy_file: where that stands instead; read again when it changes.
         proxy: the host's HTTP proxies; None uses none.
         forwards: ports of the host that lead to machines, from the beginning.
         leases_file: where leases survive a restart; None: they do not.
@@ -74,6 +75,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     fixed: tuple[Fixed, ...] = ()
     host_access: str = "all"
     policy: Policy = Policy()
+    policy_file: Path | None = None
     proxy: ProxySettings | None = None
     forwards: tuple[Forward, ...] = ()
     leases_file: Path | None = None

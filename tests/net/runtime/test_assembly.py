@@ -4,11 +4,12 @@ import socket
 
 import pytest
 
-from sampan.errors import UsageError
+from sampan.errors import DocumentError, UsageError
 from sampan.net import hook
 from sampan.net.runtime.assembly import Assembly
 from sampan.net.runtime.attach.memory import MemoryLink
 from sampan.net.runtime.loop import Loop
+from sampan.net.runtime.view.policyfile import LOOK_EVERY_S
 from sampan.net.services import policy
 from sampan.net.services.forward import Forward
 from sampan.net.services.proxy import Settings as ProxySettings
@@ -121,3 +122,23 @@ def test_the_hosts_proxy_stands_behind_hooks(make):
     network = make(proxy=ProxySettings.parse("http://127.0.0.1:1", "", ""))
     network.hooks.add(nothing)
     assert network.outbound.gates.detour[1] == network.proxy.detour
+
+
+def test_a_policy_file_holds_as_it_changes(make, tmp_path):
+    path = tmp_path / "policy.yml"
+    path.write_text("default: deny\n")
+    network = make(policy_file=path)
+    assert not network.egress.policy.default_allow
+    path.write_text("default: allow # now\n")
+    loop, now = network.engine.loop, network.engine.loop.now()
+    loop.now = lambda: now + LOOK_EVERY_S + 1
+    loop.run_once(0)
+    assert network.egress.policy.default_allow
+    assert [each.kind for each in network.events.after()] == ["policy.replaced"]
+
+
+def test_a_policy_file_with_faults_is_no_network(make, tmp_path):
+    path = tmp_path / "policy.yml"
+    path.write_text("default: perhaps\n")
+    with pytest.raises(DocumentError, match=r"policy\.yml:1:1"):
+        make(policy_file=path)

@@ -122,12 +122,6 @@ def _fixed(text: str) -> Fixed:
     return Fixed(mac=mac, address=address, name=name)
 
 
-def _policy(value: str) -> dict[str, object]:
-    from sampan.net.runtime.view import policyfile
-
-    return {"policy": policyfile.load(Path(value))}
-
-
 def _proxy(value: str, environment: Mapping[str, str] = os.environ) -> dict[str, object]:
     """The proxy of a URL, of the environment, or of VPNKit's JSON file (`http`, `https`, `exclude`)."""
     from sampan.net.services.proxy import Settings
@@ -207,7 +201,8 @@ ROWS = (
         "What machines reach of this host: its loopback interface by the host's name, nothing, "
         "or its other addresses too.  [default: all]", _field("host_access"),
         kind=click.Choice(["loopback", "none", "all"])),
-    Row(("--policy",), "FILE", "What machines may reach: rules in YAML.", _policy),
+    Row(("--policy",), "FILE", "What machines may reach: rules in YAML; read again when it changes.",
+        _path("policy_file")),
     Row(("--proxy", "--http"), "URL|env|FILE",
         "Send machines' HTTP and TLS through this proxy, that of the environment, or that of "
         "VPNKit's JSON file.", _proxy),

@@ -26,16 +26,19 @@ from sampan.net.runtime.service.dns import DnsService
 from sampan.net.runtime.service.ntp import NtpService
 from sampan.net.runtime.service.proxy import ProxyService
 from sampan.net.runtime.service.source import Sources
+from sampan.net.runtime.view import policyfile
 from sampan.net.runtime.view.eventlog import EventLog
 from sampan.net.runtime.view.flowtable import FlowTable
 from sampan.net.runtime.view.harfile import HarFile
 from sampan.net.runtime.view.hooked import Hooked, Knowledge
 from sampan.net.runtime.view.httpview import HttpView
 from sampan.net.runtime.view.inquiry import Inquiry
+from sampan.net.runtime.view.policyfile import PolicyFile
 from sampan.net.services import dhcp, hosts
 from sampan.net.services.alias import Aliases
 from sampan.net.services.forward import Forward
 from sampan.net.services.lease import Pool
+from sampan.net.services.policy import Policy
 from sampan.net.services.proxy import Settings as ProxySettings
 from sampan.net.setting import Addresses, Settings, addresses, limits, network
 from sampan.net.wire.address import format_ip, parse_mac
@@ -47,6 +50,7 @@ class Assembly:
 
     Raises:
         UsageError: the settings make no sense.
+        DocumentError: the policy file has faults.
         SampanError: a forward of the settings cannot listen, or the archive cannot be written.
     """
 
@@ -111,6 +115,10 @@ class Assembly:
         self.flow_table = FlowTable(engine, self.clock.wall_s, names=names, events=self.events)
         refused = self.flow_table.refused
         self.egress = Egress(self.settings.policy, self.aliases, now, refused)
+        if self.settings.policy_file is not None:
+            file = PolicyFile(self.settings.policy_file)
+            self.egress.policy = file.policy
+            policyfile.follow(engine.loop, file, self._replace_policy)
         self.hooks = Hooks(hooks)
         knowledge = Knowledge(names=names, refused=refused)
         hooked = Hooked(self.outbound, Inquiry(self.hooks, time.perf_counter), knowledge)
@@ -126,6 +134,10 @@ class Assembly:
         self.http: HttpView | None = None
         if self.settings.http_view or self.settings.har_file is not None:
             self.show_http()
+
+    def _replace_policy(self, policy: Policy) -> None:
+        self.egress.policy = policy
+        self.events.append("policy.replaced")
 
     def show_http(self) -> HttpView:
         """Follow HTTP in flows that begin from now on."""
