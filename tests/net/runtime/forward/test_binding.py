@@ -6,7 +6,6 @@ import socket
 
 import pytest
 
-from sampan.net.runtime.forward import binding
 from sampan.net.runtime.forward.binding import BindError, PortTakenError, bind
 from sampan.net.services.forward import Forward, Protocol
 
@@ -55,7 +54,7 @@ def test_other_errors(monkeypatch, number, text):
         def bind(self, address):
             raise OSError(number, os.strerror(number))
 
-    monkeypatch.setattr(binding.socket, "socket", Refusing)
+    monkeypatch.setattr("socket.socket", Refusing)
     with pytest.raises(BindError, match=text):
         bind(Forward(guest_port=80, port=80))
 

@@ -30,7 +30,7 @@ def test_the_longest_idle_session_makes_room(net, monkeypatch):
         peer.setblocking(False)
         net.machine.udp(b"back", source, port=53)
     net.settle()
-    answered = []
+    answered: list[bytes | None] = []
     for peer in peers:
         try:
             answered.append(peer.recv(10))

@@ -69,7 +69,7 @@ def test_nobody_is_there(net):
 
 
 def test_the_machine_is_looked_up_for_every_connection(net):
-    asked = []
+    asked: list[str] = []
     forwards = Forwards(net.outbound, asked.append)
     net.closing.append(forwards.close)
     (wanted,) = parse("0:web:80")
