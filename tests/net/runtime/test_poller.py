@@ -3,7 +3,7 @@ import select
 
 import pytest
 
-from sampan.net.runtime.poller import HANGUP, READ, WRITE, SelectorPoller, new_poller
+from sampan.net.runtime.poller import ERROR, HANGUP, READ, WRITE, SelectorPoller, new_poller
 
 
 @pytest.fixture(params=[new_poller, SelectorPoller], ids=["best", "selectors"])
@@ -39,7 +39,8 @@ def test_what_is_ready_is_told_as_long_as_it_is(poller, pipe):
 def test_other_events_can_be_asked_for(poller, pipe):
     reading, writing = pipe
     poller.register(writing, WRITE)
-    assert poller.poll(0) == [(writing, WRITE)]
+    [(fd, events)] = poller.poll(0)
+    assert (fd, events & ~ERROR) == (writing, WRITE)  # selectors cannot tell what is broken
     poller.register(reading, READ | WRITE)
     poller.modify(reading, READ)
     poller.unregister(writing)

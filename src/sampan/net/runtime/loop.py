@@ -29,6 +29,7 @@ from sampan.net.runtime.poller import READ, Poller, new_poller
 
 _log = log.get(__name__)
 _Result = TypeVar("_Result")
+_AFTER_FAULT_S = 0.1  # until what failed is tried again, if nothing else happens
 _THREADS = 4  # for what cannot be done without blocking: names, mostly
 
 
@@ -200,7 +201,9 @@ class Loop:
             self._fire(now)
         if self._soon:
             self._call_soon()
-        if self.turn is not None:
+        if self.turn is None:
+            self._turn_due = math.inf
+        else:
             self._settle(self.turn, now)
 
     def _settle(self, turn: Turn, now: float) -> None:
@@ -213,6 +216,7 @@ class Loop:
             self._turn_due = due
         except Exception:  # noqa: BLE001  or what was to be done in one turn
             _log.exception("a turn of the network failed")
+            self._turn_due = now + _AFTER_FAULT_S
 
     def _patience(self) -> float | None:
         if self._soon or self._stopping:

@@ -32,7 +32,10 @@ class Poller(Protocol):
 
 
 class SelectorPoller:
-    """A `Poller` made of `selectors.DefaultSelector` (kqueue on macOS)."""
+    """A `Poller` made of `selectors.DefaultSelector` (kqueue on macOS).
+
+    What is ready to be written to may as well be broken: it cannot tell, and says both.
+    """
 
     def __init__(self) -> None:
         self._selector = selectors.DefaultSelector()
@@ -72,4 +75,4 @@ def _to_selectors(events: int) -> int:
 
 def _from_selectors(events: int) -> int:
     found = READ if events & selectors.EVENT_READ else 0
-    return found | (WRITE if events & selectors.EVENT_WRITE else 0)
+    return found | (WRITE | ERROR if events & selectors.EVENT_WRITE else 0)

@@ -90,8 +90,10 @@ class HostTcp:
         self._events = WRITE
         self._loop.watch(self._fd, WRITE, self._ready)
 
-    def _connected(self, now: float) -> None:
-        number = self._socket.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+    def _connected(self, events: int, now: float) -> None:
+        number = 0
+        if events & ~WRITE:
+            number = self._socket.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
         self._connecting = False
         if number:
             self._flow.refuse(failure.refusal_of(number), now)
@@ -176,7 +178,7 @@ class HostTcp:
         now = self._loop.now()
         try:
             if self._connecting:
-                self._connected(now)
+                self._connected(events, now)
                 return
             if events & WRITE:
                 self.readable(now)
@@ -208,13 +210,22 @@ class HostTcp:
                 self._fail(now)
                 return
             if not size:
-                self._read_end = True
-                self._set(self._events & ~READ)
-                flow.finish(now)
+                self._finished(now)
                 return
             if self.tap is not None:
                 self.tap.received(buffer.payload[:size], now)
             flow.send(buffer, size, now)
+            if size < room:
+                return  # there was no more; if there is by now, we are called again
+
+    def _finished(self, now: float) -> None:
+        """The host will say no more."""
+        self._read_end = True
+        self._flow.finish(now)
+        if self._shut:  # nor will the machine
+            self._close(None, now)
+        else:
+            self._set(self._events & ~READ)
 
     def _set(self, events: int) -> None:
         if events != self._events and self._fd >= 0:
