@@ -121,3 +121,11 @@ def test_unused_memory_is_given_back(machine):
     machine.stack.spare()
     machine.stack.trim()
     assert machine.stack.buffers_in_flight == 0
+
+
+def test_who_has_an_address(machine):
+    stack, guest = machine.stack, machine.guest.address
+    assert stack.who_has(guest, machine.now) == b""
+    machine.arp()
+    assert stack.who_has(guest, machine.now) == machine.mac
+    assert stack.who_has(guest, machine.now + stack.limits.neighbour_s) == b""

@@ -220,3 +220,11 @@ def test_fixed_addresses_are_told():
     pool_ = pool(fixed={A: ip(9)})
     pool_.fix(B, ip(4))
     assert pool_.fixed == {A: ip(9), B: ip(4)}
+
+
+def test_addresses_in_use_by_others_are_left_to_them():
+    pool_ = pool()
+    pool_.in_use = lambda address, mac, now: address == ip(3) and mac != B
+    assert pool_.offer(A, ip(3), 0).ip == ip(4)
+    assert pool_.bind(A, ip(3), 0, 10) is None
+    assert pool_.offer(B, ip(3), 0).ip == ip(3)

@@ -303,6 +303,12 @@ class Stack:
         """How many send buffers wait to be acknowledged."""
         return self._ledger.pool.lent
 
+    def who_has(self, ip: bytes, now: float) -> bytes:
+        """The MAC that speaks as `ip`; empty if nobody was heard for `Limits.neighbour_s`."""
+        known = self._neighbours.find(ip)
+        fresh = known is not None and now - known.seen < self.limits.neighbour_s
+        return known.mac if known is not None and fresh else b""
+
     @property
     def stations(self) -> dict[bytes, Port]:
         """The MACs that have been seen, and where."""

@@ -1,7 +1,8 @@
 """Who has which address: the pool of a DHCP server.
 
-An address is *free*, *held* (offered; for a short while), *leased* to a MAC, or *shunned* (a
-machine found somebody else using it). A fixed address belongs to its MAC for ever and to nobody
+An address is *free*, *held* (offered; for a short while), *leased* to a MAC, *shunned* (a
+machine found somebody else using it), or *in use* by somebody who never asked, as whoever knows
+the network says (`in_use`). A fixed address belongs to its MAC for ever and to nobody
 else. When a lease ends the pool remembers it, and gives the MAC the same address again as long
 as no other machine needed it: a machine keeps its address over a restart of either side.
 
@@ -17,7 +18,7 @@ It may not know what a DHCP message looks like.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
 import msgspec
@@ -29,6 +30,10 @@ MAX_POOL = 4096
 HOLD_S = 30.0
 SHUN_S = 600.0
 _NOBODY = -1  # owner of restored leases, until their machines ask again
+
+
+def _nobody_else(ip: bytes, mac: bytes, now: float) -> bool:
+    return False
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +99,7 @@ class Pool:
         self._by_mac: dict[bytes, Lease] = {}  # ended ones too, until the address is needed
         self._by_ip: dict[bytes, bytes] = {}
         self._shunned: dict[bytes, float] = {}
+        self.in_use: Callable[[bytes, bytes, float], bool] = _nobody_else
 
     def fix(self, mac: bytes, ip: bytes) -> None:
         """From now on `ip` belongs to `mac`; a lease of another machine on it ends.
@@ -232,7 +238,7 @@ class Pool:
             return self._fixed[mac] == ip
         if int.from_bytes(ip, "big") not in self._range or ip in self._kept:
             return False
-        if self._shunned.get(ip, now) > now:
+        if self._shunned.get(ip, now) > now or self.in_use(ip, mac, now):
             return False
         holder = self._by_ip.get(ip)
         return holder in (None, mac) or self._by_mac[holder].expires_s <= now

@@ -58,6 +58,13 @@ def test_leased_address_belongs_to_its_machine(net, service, make_client):
     assert len(net.engine.stack.udp_flows) == 1
 
 
+def test_machine_with_an_address_of_its_own_choice_keeps_it(net, service, make_client):
+    static = net.add(FIRST)
+    static.udp(b"", SOMEBODY)
+    assert make_client().lease() == bytes([192, 168, 65, 11])
+    assert make_client(static).lease() == FIRST  # it asks after all
+
+
 def test_nonsense_is_passed_over(net, service, make_client):
     client = make_client()
     client.send(b"nonsense")

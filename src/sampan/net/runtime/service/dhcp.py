@@ -1,6 +1,7 @@
 """DHCP on a network: requests at port 67, and what a lease means to the rest.
 
-A leased address is reserved: nobody else may speak under it. The machine's names follow its
+A leased address is reserved: nobody else may speak under it. One under which somebody speaks
+already, who never asked for it, is not given to another. The machine's names follow its
 leases (`service.name`). Leases are kept in a file, written whole and in the background a
 moment after something changed, so that machines get the same addresses after a restart.
 
@@ -81,6 +82,7 @@ class DhcpService:
         self.names = Names(engine, book, names or {}, domain)
         self._engine = engine
         self._pool = pool
+        pool.in_use = self._in_use
         self._path = path
         self._owners: dict[Port, int] = {}
         self._last_owner = 0
@@ -160,6 +162,10 @@ class DhcpService:
         if self._save is not None:
             self._save.cancel()
             self._write(self._pool.snapshot(self._engine.loop.now()))
+
+    def _in_use(self, ip: bytes, mac: bytes, now: float) -> bool:
+        """Whether a machine that chose `ip` itself would be cut off if `mac` got it."""
+        return self._engine.stack.who_has(ip, now) not in (b"", mac)
 
     def _owner(self, port: Port) -> int:
         """A number for a port that no other port will ever have."""
