@@ -82,7 +82,7 @@ def boot(built):
     """Boots a system: the name of one in `systems`, or a path; for use in a `with`."""
 
     @contextmanager
-    def launch(source, *, mem_mib, publish=()):
+    def launch(source, *, mem_mib, publish=(), options=None, **fields):
         path = source if isinstance(source, Path) else SYSTEMS / f"{source}.yml"
         prefix = built(path)
         description = machine.MachineSpec(
@@ -93,8 +93,9 @@ def boot(built):
             mem_mib=mem_mib,
             publish=publish,
             name=path.stem,
+            **fields,
         )
-        with machine.launch(description) as running:
+        with machine.launch(description, options) as running:
             yield System(running)
 
     return launch
