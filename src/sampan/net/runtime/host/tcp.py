@@ -155,6 +155,9 @@ class HostTcp:
         if self._shut:
             return
         self._shut = True
+        if self._read_end:  # neither side has more to say
+            self._close(None, now)
+            return
         try:
             self._socket.shutdown(socket.SHUT_WR)
         except OSError:

@@ -1,0 +1,81 @@
+"""QEMU at the other end of a link: its boot ROM asks for an address."""
+
+import subprocess
+import time
+
+import pytest
+
+from sampan.base import proc
+from sampan.net.core.network import Network
+from sampan.net.runtime.attach.datagram import datagram_link
+from sampan.net.runtime.attach.listener import listen_stream
+from sampan.net.runtime.engine import Engine
+from sampan.net.runtime.loop import Loop
+
+pytestmark = [
+    pytest.mark.compat,
+    pytest.mark.skipif(not proc.has_tool("qemu-system-x86_64"), reason="takes QEMU"),
+]
+PATIENCE_S = 45.0
+
+
+class Net:
+    """A network where DHCP questions are only noted."""
+
+    def __init__(self, folder):
+        self.folder = folder
+        self.loop = Loop()
+        self.engine = Engine(self.loop, Network())
+        self.asked = []
+        self.engine.serve(67, lambda each, now: self.asked.append(each.payload))
+        self.machine = None
+
+    def boot(self, device):
+        self.machine = subprocess.Popen(
+            ["qemu-system-x86_64", "-nographic", "-m", "32", "-boot", "n", "-netdev", device,
+             "-device", "virtio-net-pci,netdev=n"],
+            stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+        )  # fmt: skip
+
+    def until(self, condition):
+        end = time.monotonic() + PATIENCE_S
+        while not condition():
+            assert time.monotonic() < end, "it did not happen"
+            self.loop.run_once(0.2)
+
+    def stop(self):
+        if self.machine is not None:
+            self.machine.kill()
+            self.machine.wait()
+
+    def close(self):
+        self.stop()
+        self.engine.close()
+        self.loop.close()
+
+
+@pytest.fixture
+def net(runtime_root):
+    made = Net(runtime_root)
+    yield made
+    made.close()
+
+
+def test_netdev_stream(net):
+    path = net.folder / "s"
+    listener = listen_stream(net.loop, path, lambda link, name: net.engine.plug(link, name=name))
+    net.boot(f"stream,id=n,addr.type=unix,addr.path={path},server=off")
+    net.until(lambda: net.asked)
+    assert net.asked[0][:4] == b"\1\1\6\0"  # BOOTP, a request over Ethernet
+    net.stop()
+    net.until(lambda: not net.engine.plugs)
+    listener.close()
+
+
+def test_netdev_dgram(net):
+    ours, theirs = net.folder / "ours", net.folder / "theirs"
+    net.engine.plug(datagram_link(ours), name="vm")
+    net.boot(f"dgram,id=n,local.type=unix,local.path={theirs},remote.type=unix,remote.path={ours}")
+    net.until(lambda: net.asked)
+    assert net.asked[0][:4] == b"\1\1\6\0"
+    assert next(iter(net.engine.plugs.values())).link.lost <= 5  # before it spoke
