@@ -35,7 +35,11 @@ Service: TypeAlias = Callable[[event.ServiceDatagram, float], None]
 
 
 class Link(Protocol):
-    """Where frames come from and go to. `head` is the length of its offload header."""
+    """Where frames come from and go to. `head` is the length of its offload header.
+
+    A link that cannot damage frames may say so by an attribute `verifies` that is False: no
+    checksums of what comes by it are looked at.
+    """
 
     @property
     def head(self) -> int:
@@ -130,7 +134,10 @@ class Engine:
 
     def plug(self, link: Link, *, name: str, mtu: int | None = None, mac: bytes = b"") -> Plug:
         """Connect a link. A MAC, if given, is the only one allowed on it."""
-        port = self.stack.add_port(self.loop.now(), head=link.head, mtu=mtu, mac=mac)
+        verifies = getattr(link, "verifies", True)
+        port = self.stack.add_port(
+            self.loop.now(), head=link.head, mtu=mtu, mac=mac, verifies=verifies
+        )
         plug = self.plugs[port] = Plug(self, link, port, name)
         try:
             link.start(plug)

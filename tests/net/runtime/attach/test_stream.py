@@ -6,6 +6,7 @@ import pytest
 from sampan.net.link.stream import MAX_FRAME, QEMU, VMNET, Decoder
 from sampan.net.runtime.attach import stream
 from sampan.net.runtime.attach.stream import BATCH, MAX_WAITING, StreamLink, stream_link
+from sampan.net.runtime.attach.wrapped import Wrapped
 
 
 @pytest.fixture
@@ -207,3 +208,9 @@ def test_a_shared_descriptor_is_left_as_it_was(engine):
     engine.unplug(plug)
     assert os.get_blocking(shared)
     os.close(shared)
+
+
+def test_checksums_are_believed_but_not_of_a_link_with_faults(engine, peer):
+    plain, faulty = stream_link(peer[0]), Wrapped(stream_link(peer[1]))
+    assert not engine.plug(plain, name="plain").port.verifies
+    assert engine.plug(faulty, name="faulty").port.verifies

@@ -32,6 +32,7 @@ class DatagramLink:
     """A link on a Unix datagram socket, which it owns. `peer`: whom to speak to, if it is known."""
 
     head = 0
+    verifies = False  # the kernel hands on what it was given
 
     def __init__(self, bound: Bound | socket.socket, peer: Path | None = None) -> None:
         self.lost = 0

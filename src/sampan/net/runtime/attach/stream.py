@@ -35,6 +35,7 @@ class StreamLink:
     """
 
     head = 0
+    verifies = False  # the kernel hands on what it was given
 
     def __init__(
         self, reading: int, writing: int | None = None, framing: Framing = QEMU,
