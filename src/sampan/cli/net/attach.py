@@ -94,8 +94,7 @@ def command(
             examples=(_example(where, network),),
             forwards=tuple(map(str, network.call(lambda _: controlled.forwards()))),
         )
-        serve.announce(settings, running, ready_fd)
-        serve.wait(ended)
+        serve.run(settings, running, ready_fd, ended)
 
 
 def find(target: str) -> int | Path:

@@ -194,5 +194,9 @@ KINDS = {
         _hyperkit, lambda path: f"hyperkit … -s {shlex.quote(f'2:0,virtio-vpnkit,path={path}')}"
     ),
     "tap": _Kind(_tap, lambda name: f"ip link set {name} up && dhclient {name}", is_socket=False),
-    "stdio": _Kind(_stdio, lambda _: "whoever started this speaks frames on its stdin and stdout"),
+    _STDIO: _Kind(
+        _stdio,
+        lambda _: "whoever started this speaks frames on its stdin and stdout",
+        is_socket=False,
+    ),
 }

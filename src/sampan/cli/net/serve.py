@@ -113,8 +113,7 @@ def command(
             examples=tuple(map(listen_.example, listens)),
             forwards=tuple(map(str, network.call(lambda _: controlled.forwards()))),
         )
-        announce(settings, running, ready_fd)
-        wait(ended)
+        run(settings, running, ready_fd, ended)
 
 
 @contextmanager
@@ -161,8 +160,18 @@ def _open(network: UserNetwork, listen: Listen, ended: threading.Event) -> Itera
         network.call(lambda _: end())
 
 
-def announce(settings: Settings, running: Running, ready_fd: int | None) -> None:
-    """Say on stderr what listens, and to `ready_fd` that it does."""
+def run(settings: Settings, running: Running, ready_fd: int | None, ended: threading.Event) -> None:
+    """Say what listens, then wait until somebody ends it: Ctrl-C and SIGTERM are ways to do that.
+
+    Raises:
+        UsageError: `ready_fd` is no descriptor that can be written to.
+    """
+    with suppress(KeyboardInterrupt, SystemExit):
+        _announce(settings, running, ready_fd)
+        ended.wait()
+
+
+def _announce(settings: Settings, running: Running, ready_fd: int | None) -> None:
     if settings.json:
         sys.stderr.write(jsonout.line(running))
     elif not settings.quiet:
@@ -178,9 +187,3 @@ def announce(settings: Settings, running: Running, ready_fd: int | None) -> None
             os.close(ready_fd)
         except OSError as error:
             raise UsageError(f"--ready-fd {ready_fd}: {error.strerror}") from error
-
-
-def wait(ended: threading.Event) -> None:
-    """Until somebody ends it; Ctrl-C and SIGTERM are ways to do that."""
-    with suppress(KeyboardInterrupt, SystemExit):
-        ended.wait()

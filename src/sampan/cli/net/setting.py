@@ -9,6 +9,7 @@ from __future__ import annotations
 import functools
 import json
 import os
+import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -78,12 +79,9 @@ def _server(text: str) -> Server:
     from sampan.net.services.resolver import Server
     from sampan.net.wire.address import parse_ip
 
-    address, port = text, "53"
-    if text.startswith("["):
-        address, _, rest = text[1:].partition("]")
-        port = rest.removeprefix(":") or port
-    elif text.count(":") == 1:
-        address, _, port = text.partition(":")
+    found = re.fullmatch(r"\[([^\]]+)\](?::(\d+))?|([^:\[]+)(?::(\d+))?|(.*)", text)
+    assert found is not None  # the last alternative takes anything
+    address, port = found[1] or found[3] or found[5], found[2] or found[4] or "53"
     try:
         parse_ip(address)
         if not 0 < int(port) < 1 << 16:
@@ -217,13 +215,19 @@ ROWS = (
 )  # fmt: skip
 
 
-def options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Give a command the flags of all rows, and what they say as `wanted`: fields by name."""
+def options(
+    command: Callable[..., Any], *, only: frozenset[str] = frozenset(row.name for row in ROWS)
+) -> Callable[..., Any]:
+    """Give a command the flags of rows, and what they say as `wanted`: fields by name.
+
+    `only` are the names of the rows, those of their first flags.
+    """
+    rows = [row for row in ROWS if row.name in only]
 
     @functools.wraps(command)
     def gathered(*args: Any, no_proxy: str | None, **given: Any) -> object:  # noqa: ANN401
         fields: dict[str, object] = {}
-        for row in ROWS:
+        for row in rows:
             value = given.pop(row.name)
             if value is not None and value != ():
                 fields |= row.fields(value)
@@ -232,7 +236,7 @@ def options(command: Callable[..., Any]) -> Callable[..., Any]:
     wrapped = click.option(
         "--no-proxy", metavar="LIST", help="What goes past the proxy: names, addresses, networks."
     )(gathered)
-    for row in reversed(ROWS):
+    for row in reversed(rows):
         if row.kind is bool:
             wrapped = click.option(*row.flags, row.name, is_flag=True, default=None, help=row.help)(wrapped)  # fmt: skip
         else:

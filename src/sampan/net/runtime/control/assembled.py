@@ -15,7 +15,7 @@ from pathlib import Path
 
 import msgspec
 
-from sampan import __version__
+import sampan
 from sampan.errors import UsageError
 from sampan.net.runtime.assembly import Assembly
 from sampan.net.runtime.control import model
@@ -28,6 +28,7 @@ from sampan.net.runtime.loop import LoopClosedError
 from sampan.net.runtime.service.dhcp import LeaseRecord
 from sampan.net.runtime.usernet import UserNetwork
 from sampan.net.runtime.view.flowtable import FlowRecord
+from sampan.net.services.dhcp import Leased, Released
 from sampan.net.services.forward import Forward
 from sampan.net.services.policy import Policy
 from sampan.net.wire.address import format_ip, format_mac, parse_ip
@@ -52,13 +53,14 @@ class Assembled:
         self._listens = listens
         self._tally = Tally(assembly.engine)
         self._since = assembly.engine.loop.now()
+        assembly.dhcp.observers.append(self._leased)
 
     def info(self) -> model.NetworkRecord:
         """See `Controlled.info`."""
         settings, found = self._assembly.settings, self._assembly.addresses
         return model.NetworkRecord(
             name=self._name,
-            version=__version__,
+            version=sampan.__version__,
             pid=os.getpid(),
             subnet=settings.subnet,
             gateway=format_ip(found.gateway),
@@ -88,6 +90,15 @@ class Assembled:
     def leases(self) -> tuple[LeaseRecord, ...]:
         """See `Controlled.leases`."""
         return self._assembly.dhcp.leases(self._assembly.engine.loop.now())
+
+    def _leased(self, event: Leased | Released, now: float) -> None:
+        """What happens to leases is of interest to who follows events."""
+        if isinstance(event, Leased):
+            kind, mac, ip, name = "lease.given", event.lease.mac, event.lease.ip, event.lease.name
+        else:
+            kind, mac, ip, name = "lease.ended", event.mac, event.ip, ""
+        said = model.LeaseEvent(mac=format_mac(mac), address=format_ip(ip), name=name)
+        self._assembly.events.append(kind, said)
 
     def links(self) -> tuple[model.LinkRecord, ...]:
         """See `Controlled.links`."""
@@ -197,6 +208,7 @@ class Assembled:
     def replace_policy(self, policy: Policy) -> None:
         """See `Controlled.replace_policy`."""
         self._assembly.egress.policy = policy
+        self._assembly.events.append("policy.replaced")
 
     def events(self, after: int) -> list[model.EventRecord]:
         """See `Controlled.events`."""

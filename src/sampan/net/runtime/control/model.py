@@ -31,6 +31,14 @@ class NetworkRecord(msgspec.Struct, frozen=True, kw_only=True):
     listens: tuple[str, ...] = ()
 
 
+class LeaseEvent(msgspec.Struct, frozen=True, kw_only=True):
+    """The data of `lease.given` and `lease.ended` events."""
+
+    mac: str
+    address: str
+    name: str = ""
+
+
 class LinkRecord(msgspec.Struct, frozen=True, kw_only=True):
     """A plugged-in link. `macs` are the stations known there.
 
