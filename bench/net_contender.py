@@ -42,7 +42,7 @@ def _configure(place: Place, address: str, gateway: str, mtu: int) -> None:
 def _sampan(place: Place, mtu: int) -> proc.Child:
     argv: list[str | Path] = [
         sys.executable, "-m", "sampan", "net", "attach", "--netns", f"/run/netns/{place.inside}",
-        "--mtu", str(mtu), "--ifname", "tap0",
+        "--mtu", str(mtu), "--tap-name", "tap0",
     ]  # fmt: skip
     return place.start(place.outside, argv)
 
