@@ -15,7 +15,6 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import TypeAlias
 
 from sampan.vhost.core.error import RemoteProtocolError
@@ -33,6 +32,7 @@ BATCH = 32
 STAGING = BATCH * MAX_FRAME
 MAX_WAITING = 1024
 _TAKE = 32
+_Room: TypeAlias = tuple[int, list[memoryview], int]  # a chain, and how many bytes it has
 _ONE = b"\1\0"
 
 
@@ -83,15 +83,6 @@ def _padded(buffers: list[memoryview]) -> list[memoryview]:
     return [memoryview(header + whole[LEGACY_HEADER_LENGTH:])]
 
 
-@dataclass(slots=True)
-class _Room:
-    """A chain of the driver's that waits to be written to."""
-
-    head: int
-    views: list[memoryview]
-    size: int
-
-
 class FrameWriter:
     """Writes frames for the machine into the buffers that it left for them.
 
@@ -130,9 +121,9 @@ class FrameWriter:
             waiting.popleft()
             if self.header == LEGACY_HEADER_LENGTH:
                 frame, size = _shortened(frame), size - 2
-            if rooms and size <= len(rooms[0].views[0]):
+            if rooms and size <= len(rooms[0][1][0]):
                 used.append(self._write_one(frame, size))
-            elif size <= (self._size if self.merged else rooms[0].size):
+            elif size <= (self._size if self.merged else rooms[0][2]):
                 self._write_many(frame, size, used)
             else:  # not even the whole ring, or the one chain that it may fill, is enough
                 self.dropped += 1
@@ -161,14 +152,14 @@ class FrameWriter:
                 if not room:
                     raise RemoteProtocolError("a buffer for frames without a byte")
                 self._size += room
-                self._rooms.append(_Room(head, views, room))
+                self._rooms.append((head, views, room))
         return True
 
     def _write_one(self, frame: Frame, size: int) -> int:
         """Write a frame that one buffer has room for: what to give back."""
-        room = self._rooms.popleft()
-        self._size -= room.size
-        view = room.views[0]
+        head, views, room = self._rooms.popleft()
+        self._size -= room
+        view = views[0]
         if len(frame) == 1:
             view[:size] = frame[0]
         else:
@@ -179,18 +170,18 @@ class FrameWriter:
                 at = end
         if self.header == HEADER_LENGTH:
             view[LEGACY_HEADER_LENGTH:HEADER_LENGTH] = _ONE
-        return room.head | size << 32
+        return head | size << 32
 
     def _write_many(self, frame: Frame, size: int, used: list[int]) -> None:
         """Write a frame over as many buffers as it takes; add to `used` what to give back."""
         views: list[memoryview] = []
-        left, before = size, len(used)
+        left, before, take = size, len(used), self._rooms.popleft
         while left > 0:
-            room = self._rooms.popleft()
-            self._size -= room.size
-            used.append(room.head | min(room.size, left) << 32)
-            views += room.views
-            left -= room.size
+            head, parts, room = take()
+            used.append(head | (min(left, room)) << 32)
+            views += parts
+            left -= room
+            self._size -= room
         if self.header == HEADER_LENGTH:
             frame = _counted(frame, len(used) - before)
         _scatter(frame, views)
@@ -213,15 +204,15 @@ def _shortened(frame: Frame) -> Frame:
 def _scatter(parts: Frame, views: list[memoryview]) -> None:
     """Copy `parts`, end to end, into `views`, end to end; there is room for all."""
     following = iter(views)
-    view, at = next(following), 0
+    view = next(following)
     room = len(view)
     for part in parts:
         source, start, end = memoryview(part), 0, len(part)
         while end - start > room:
-            view[at:] = source[start : start + room]
+            view[:] = source[start : start + room]
             start += room
-            view, at = next(following), 0
+            view = next(following)
             room = len(view)
-        view[at : at + end - start] = source[start:]
-        at += end - start
+        view[: end - start] = source[start:end]
+        view = view[end - start :]
         room -= end - start
