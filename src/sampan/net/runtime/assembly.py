@@ -10,7 +10,6 @@ import time
 from collections.abc import Iterable
 from typing import Any
 
-from sampan import __version__
 from sampan.base.clock import SystemClock
 from sampan.net.core.event import NeighbourLearned
 from sampan.net.hook import Hook, Hooks
@@ -23,6 +22,7 @@ from sampan.net.runtime.loop import Loop
 from sampan.net.runtime.outbound import HostOutbound
 from sampan.net.runtime.service.dhcp import DhcpService
 from sampan.net.runtime.service.dns import DnsService
+from sampan.net.runtime.service.metadata import MetadataService
 from sampan.net.runtime.service.ntp import NtpService
 from sampan.net.runtime.service.proxy import ProxyService
 from sampan.net.runtime.service.source import Sources
@@ -99,6 +99,7 @@ class Assembly:
         )
         self.dns = DnsService(engine, self.outbound, self.book, sources, self.aliases)
         NtpService(engine, self.clock)
+        self.metadata = MetadataService(engine, self.outbound)  # listens once it is given something
         self.directory = Directory(stack.network, self._resolve)
         engine.observe(NeighbourLearned, self.directory.heard)
         for mac, address in found.fixed:
@@ -145,6 +146,8 @@ class Assembly:
             self.http = HttpView(self.engine, self.flow_table.number, self.events)
             self.outbound.watch_flow = self.http.watch
             if self.settings.har_file is not None:
+                from sampan import __version__  # reads package metadata: only when it is needed
+
                 epoch_s = self.clock.wall_s() - self.engine.loop.now()
                 path = self.settings.har_file
                 self.http.har = HarFile(path, version=__version__, epoch_s=epoch_s)
