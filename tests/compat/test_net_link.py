@@ -26,7 +26,7 @@ class Net:
         self.folder = folder
         self.loop = Loop()
         self.engine = Engine(self.loop, Network())
-        self.asked = []
+        self.asked: list[bytes] = []
         self.engine.serve(67, lambda each, now: self.asked.append(each.payload))
         self.machine = None
 

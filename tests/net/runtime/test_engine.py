@@ -5,6 +5,7 @@ import pytest
 from sampan.net.core import event
 from sampan.net.core.endpoint import Endpoint
 from sampan.net.core.event import Reason
+from sampan.net.runtime.engine import QUIET_S
 from sampan.net.wire.ethernet import EtherType, Frame
 
 WORLD = Endpoint(bytes([93, 184, 216, 34]), 80)
@@ -234,3 +235,25 @@ def test_a_flow_that_died_before_it_was_told_of_is_not_offered(net, noting):
     flow.abort(net.now())
     net.engine._opened(event.FlowOpened(flow), net.now())
     assert noting.told == []
+
+
+def test_when_all_is_quiet_memory_is_given_back(net, noting, monkeypatch):
+    trims: list[object] = []
+
+    def trim(stack):
+        trims.append(stack)
+
+    monkeypatch.setattr(type(net.engine.stack), "trim", trim)
+    net.machine.udp(b"x", WORLD)
+    net.advance(QUIET_S / 2)
+    net.machine.udp(b"x", WORLD)
+    net.advance(QUIET_S / 2)
+    net.settle()
+    assert trims == []
+    net.advance(QUIET_S / 2)
+    assert len(trims) == 1
+    net.advance(QUIET_S)
+    assert len(trims) == 1
+    net.machine.udp(b"x", WORLD)
+    net.advance(QUIET_S)
+    assert len(trims) == 2

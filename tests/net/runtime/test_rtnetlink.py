@@ -2,6 +2,7 @@ import errno
 import os
 import socket
 import struct
+import sys
 
 import pytest
 from hypothesis import given, settings
@@ -17,6 +18,10 @@ def message(kind, body):
     return struct.pack("=IHHII", 16 + len(body), kind, 0, 1, 0) + body.ljust(
         (len(body) + 3) & ~3, b"\0"
     )
+
+
+def native(number):
+    return number.to_bytes(4, sys.byteorder)
 
 
 class Kernel:
@@ -83,11 +88,11 @@ def test_the_kernel_says_no(speak):
 
 def test_a_device_is_configured(speak):
     talk, kernel = speak(DONE)
-    talk.set_link(7, mtu=1500, mac=b"\2\0\0\0\0\1", up=True)
+    talk.set_link(7, mtu=1500, mac=b"\2\0\0\0\0\1", queue=9, up=True)
     [(kind, body)] = kernel.asked
     assert kind == 16
     assert struct.unpack_from("=BxHiII", body) == (0, 0, 7, 1, 1)
-    assert dict(attributes(body[16:])) == {1: b"\2\0\0\0\0\1", 4: (1500).to_bytes(4, "little")}
+    assert dict(attributes(body[16:])) == {1: b"\2\0\0\0\0\1", 4: native(1500), 13: native(9)}
 
 
 def test_an_address_with_its_broadcast(speak):
@@ -106,7 +111,7 @@ def test_a_default_route(speak):
     talk.add_default_route(7, A)
     [(kind, body)] = kernel.asked
     assert (kind, body[:2]) == (24, bytes([socket.AF_INET, 0]))
-    assert dict(attributes(body[12:])) == {5: A, 4: (7).to_bytes(4, "little")}
+    assert dict(attributes(body[12:])) == {5: A, 4: native(7)}
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may")

@@ -31,6 +31,7 @@ _log = log.get(__name__)
 _Kind = TypeVar("_Kind", bound=event.Event)
 
 FrameWatcher: TypeAlias = Callable[[str, Sequence[Buffer], int, Direction], None]
+QUIET_S = 5.0
 Service: TypeAlias = Callable[[event.ServiceDatagram, float], None]
 
 
@@ -128,6 +129,8 @@ class Engine:
             event.EchoRequested: self._echo,
             event.NeighbourLearned: _seen,
         }
+        self._heard = 0.0
+        self._is_busy = False
         loop.turn = self
 
     # Links and services
@@ -192,7 +195,10 @@ class Engine:
 
     def received(self, port: Port, frames: Iterable[memoryview]) -> None:
         """Frames came from a link. What the stack cannot bear costs the batch."""
-        now = self.loop.now()
+        now = self._heard = self.loop.now()
+        if not self._is_busy:
+            self._is_busy = True
+            self.loop.call_at(now + QUIET_S, self._look_whether_quiet)
         if self._watchers:
             frames = list(frames)
             self._show(port, [(each,) for each in frames], Direction.OUT)
@@ -202,6 +208,15 @@ class Engine:
             _log.exception("frames of port %d are lost", port.number)
         self.act(now)
         self.send()
+
+    def _look_whether_quiet(self) -> None:
+        """When nobody has spoken for a while, give back the memory that the last rush took."""
+        quiet = self._heard + QUIET_S
+        if quiet > self.loop.now():
+            self.loop.call_at(quiet, self._look_whether_quiet)
+        else:
+            self._is_busy = False
+            self.stack.trim()
 
     def next_timer(self) -> float:
         """See `loop.Turn`."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import socket
 import struct
+import sys
 from collections.abc import Iterator
 from types import TracebackType
 from typing import Self
@@ -22,7 +23,7 @@ _ERRNO = struct.Struct("=i")
 _ERROR, _DONE = 2, 3
 _NEW_LINK, _NEW_ADDRESS, _GET_ADDRESS, _NEW_ROUTE = 16, 20, 22, 24
 _REQUEST, _ACKNOWLEDGE, _DUMP, _CREATE, _EXCLUSIVE = 1, 4, 0x300, 0x400, 0x200
-_LINK_ADDRESS, _LINK_MTU = 1, 4
+_LINK_ADDRESS, _LINK_MTU, _LINK_QUEUE = 1, 4, 13
 _ADDRESS, _LOCAL, _BROADCAST = 1, 2, 4  # of a point-to-point link, the first is the peer's
 _ROUTE_DEVICE, _ROUTE_GATEWAY = 4, 5
 _MAIN_TABLE, _STATIC, _UNIVERSE, _UNICAST = 254, 4, 0, 1
@@ -64,13 +65,20 @@ class Rtnetlink:
                 elif kind == _DONE:
                     return frozenset(found)
 
-    def set_link(self, index: int, *, mtu: int = 0, mac: bytes = b"", up: bool = False) -> None:
-        """Configure the device with this index; what is 0 or empty stays as it is."""
+    def set_link(
+        self, index: int, *, mtu: int = 0, mac: bytes = b"", queue: int = 0, up: bool = False
+    ) -> None:
+        """Configure the device with this index; what is 0 or empty stays as it is.
+
+        `queue` is how many frames may wait in it.
+        """
         body = _IFINFO.pack(socket.AF_UNSPEC, 0, index, _UP * up, _UP * up)
         if mac:
             body += attribute(_LINK_ADDRESS, mac)
         if mtu:
-            body += attribute(_LINK_MTU, mtu.to_bytes(4, "little"))
+            body += attribute(_LINK_MTU, mtu.to_bytes(4, sys.byteorder))
+        if queue:
+            body += attribute(_LINK_QUEUE, queue.to_bytes(4, sys.byteorder))
         self._ask(_NEW_LINK, 0, body)
 
     def add_address(self, index: int, address: bytes, prefix_length: int) -> None:
@@ -89,7 +97,7 @@ class Rtnetlink:
             _family(gateway), 0, 0, 0, _MAIN_TABLE, _STATIC, _UNIVERSE, _UNICAST, 0
         )  # fmt: skip
         body += attribute(_ROUTE_GATEWAY, gateway)
-        body += attribute(_ROUTE_DEVICE, index.to_bytes(4, "little"))
+        body += attribute(_ROUTE_DEVICE, index.to_bytes(4, sys.byteorder))
         self._ask(_NEW_ROUTE, _CREATE | _EXCLUSIVE, body)
 
     def _ask(self, kind: int, flags: int, body: bytes) -> None:

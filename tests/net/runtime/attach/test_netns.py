@@ -123,7 +123,7 @@ def test_what_is_configured(told):
     os.close(make(INTERFACE))
     assert told.calls == [
         ("set_link", (1,), {"up": True}),
-        ("set_link", (2,), {"mtu": 9000, "mac": b"\2\0\0\0\0\x09"}),
+        ("set_link", (2,), {"mtu": 9000, "mac": INTERFACE.mac, "queue": netns.QUEUE}),
         ("add_address", (2, ADDRESS, 24), {}),
         ("set_link", (2,), {"up": True}),
         ("add_default_route", (2, GATEWAY), {}),

@@ -3,7 +3,7 @@ import resource
 import pytest
 
 from sampan.net.runtime.host import descriptor
-from sampan.net.runtime.host.descriptor import raise_limit
+from sampan.net.runtime.host.descriptor import raise_limit, share
 
 INFINITY = resource.RLIM_INFINITY
 
@@ -49,3 +49,9 @@ def test_a_system_that_takes_less_than_it_says(monkeypatch, most, after):
     monkeypatch.setattr(resource, "getrlimit", system.getrlimit)
     monkeypatch.setattr(resource, "setrlimit", system.setrlimit)
     assert raise_limit() == after
+
+
+@pytest.mark.parametrize(("soft", "part"), [(1024, 256), (INFINITY, 1 << 16)])
+def test_a_share_of_what_there_is(monkeypatch, soft, part):
+    monkeypatch.setattr(resource, "getrlimit", System(soft, soft).getrlimit)
+    assert share(4) == part

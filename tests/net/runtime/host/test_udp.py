@@ -6,7 +6,7 @@ import pytest
 
 from sampan.net.core.endpoint import Endpoint
 from sampan.net.core.limit import Limits
-from sampan.net.runtime.host import udp
+from sampan.net.runtime.host import descriptor, udp
 from sampan.net.runtime.host.udp import UdpSockets
 from sampan.net.runtime.poller import ERROR, READ
 
@@ -215,3 +215,10 @@ def test_closing_gives_all_back(net, peer, remote, descriptors):
     net.machine.udp(b"x", remote)
     net.outbound.close()
     assert descriptors() == before
+
+
+def test_connections_are_left_some_descriptors(net, peer, remote, monkeypatch):
+    monkeypatch.setattr(descriptor, "share", lambda part: 1)
+    net.machine.udp(b"1", remote, port=5001)
+    net.machine.udp(b"2", remote, port=5002)
+    assert [flow.guest.port for flow in net.engine.stack.udp_flows] == [5002]

@@ -13,6 +13,12 @@ _ENOUGH = 1 << 18
 _OPEN_MAX = 10240  # of macOS, which takes no more whatever its hard limit says
 
 
+def share(part: int) -> int:
+    """One `part`-th of the descriptors there may be, for a use that must leave some for others."""
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return (_ENOUGH if soft == resource.RLIM_INFINITY else soft) // part
+
+
 def raise_limit() -> int:
     """Raise the soft limit as far as it goes; how many descriptors there may be now."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)

@@ -1,8 +1,9 @@
 """UDP flows and connected sockets of the host.
 
 One socket for each pair of endpoints, so that the host tells of errors (port unreachable) and
-lets nobody else's datagrams in. There are at most `bound` of them: a machine that speaks to more
-makes the pair fall silent that has been so for longest.
+lets nobody else's datagrams in. There are at most `bound` of them, and no more than a quarter of
+the descriptors: a machine that speaks to more makes the pair fall silent that has been so for
+longest.
 
 On Linux a socket is asked to tell of soft errors too (ip(7), IP_RECVERR): no route, no such host.
 """
@@ -17,14 +18,15 @@ from collections import OrderedDict
 from contextlib import suppress
 
 from sampan.net.core.udp import UdpFlow
-from sampan.net.runtime.host import failure
+from sampan.net.runtime.host import descriptor, failure
 from sampan.net.runtime.loop import Loop
 from sampan.net.runtime.poller import ERROR, READ
 
 READS = 64  # datagrams, before others have their turn
 MAX_SOCKETS = 2048
 MAX_DATAGRAM = 65507
-_ASKED_BUFFER = 1 << 20  # the kernel gives what net.core.rmem_max allows
+_PART = 4  # of all descriptors: connections need some too
+_ASKED_BUFFER = 4 << 20  # the kernel gives what net.core.rmem_max allows
 _TELL_ERRORS4 = socket.IPPROTO_IP, 11  # IP_RECVERR
 _TELL_ERRORS6 = socket.IPPROTO_IPV6, 25
 _ERROR_NUMBER = struct.Struct("=I")  # how `struct sock_extended_err` begins
@@ -121,7 +123,7 @@ class UdpSockets:
 
         If it cannot be, the machine is told, and there is None.
         """
-        if len(self._open) >= self._bound:
+        if self._open and len(self._open) >= min(self._bound, descriptor.share(_PART)):
             self._make_room()
         try:
             connection = self._connected(family, address)
