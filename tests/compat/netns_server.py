@@ -10,6 +10,7 @@ import json
 import os
 import socket
 import struct
+from pathlib import Path
 
 _SET_INTERFACE, _SET_OFFLOAD, _SET_HEADER = 0x400454CA, 0x400454D0, 0x400454D8
 _TAP, _NO_INFO, _OFFLOAD = 0x0002, 0x1000, 0x4000
@@ -24,6 +25,12 @@ def tap(name: str, offload: bool) -> int:
         fcntl.ioctl(fd, _SET_HEADER, struct.pack("i", 10))
         fcntl.ioctl(fd, _SET_OFFLOAD, 7)
     return fd
+
+
+def hurry() -> None:
+    """Do not wait seconds for a router, and for who else may have our IPv6 address."""
+    for name in ("router_solicitation_delay", "dad_transmits"):
+        Path("/proc/sys/net/ipv6/conf/default", name).write_text("0")
 
 
 def serve(control: socket.socket) -> None:
@@ -43,6 +50,7 @@ def serve(control: socket.socket) -> None:
 
 
 if __name__ == "__main__":
+    hurry()
     with socket.socket(fileno=0) as end:
         end.send(b"ready")
         serve(end)
