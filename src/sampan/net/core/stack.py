@@ -147,7 +147,10 @@ class Stack:
 
     def events(self) -> list[event.Event]:
         """What happened since the last call, in order."""
-        self._ledger.feed()
+        if self._ledger.starved:
+            self._ledger.feed()
+        if not self._events:
+            return []
         events = list(self._events)
         self._events.clear()
         return events

@@ -71,6 +71,39 @@ def test_a_turn_takes_a_bounded_number(engine, link, monkeypatch):
     assert sizes == [BATCH] * BATCHES
 
 
+def test_frames_that_come_one_by_one_are_acted_upon_at_once(engine, link, monkeypatch):
+    made, device = link
+    engine.plug(made, name="tap")
+    happened: list[str] = []
+    waiting: list[int] = []
+
+    def read(fd, buffers):
+        if not waiting:
+            happened.append("nothing more")
+            raise BlockingIOError
+        happened.append("read")
+        return waiting.pop()
+
+    def take(stack, port, frames, now):
+        happened.append(f"took {len(frames)}")
+
+    monkeypatch.setattr(type(engine.stack), "frames_received", take)
+    monkeypatch.setattr(os, "readv", read)
+    told = []
+    for count in (1, 1, 2, 2):
+        waiting += [60] * count
+        made._ready(0)
+        told.append(" ".join(happened))
+        happened.clear()
+    assert told == [
+        "read nothing more took 1",
+        "read took 1 nothing more",
+        "read took 1 read nothing more took 1",
+        "read read nothing more took 2",
+    ]
+    device.close()
+
+
 def test_what_the_kernel_does_not_take_is_lost(engine, link):
     made, device = link
     engine.plug(made, name="tap")

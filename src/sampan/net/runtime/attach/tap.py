@@ -4,7 +4,8 @@ Each read and write carries one frame behind an offload header of 10 bytes; with
 up to 64 KiB of one TCP stream, and neither side computes a checksum.
 
 Frames are read into buffers that are used over and over: what is handed on is valid until the
-next batch.
+next batch. Where frames come one by one, each is acted upon before we look for another: that is
+what round trips wait for.
 """
 
 from __future__ import annotations
@@ -70,6 +71,7 @@ class TapLink:
         self._fd = fd
         self._plug: Plug | None = None
         self._buffers = [memoryview(bytearray(_BUFFER)) for _ in range(BATCH)]
+        self._expected = BATCH  # frames in a batch; 1 where frames come one by one
         self.head = vnet.HEADER_LENGTH if offload else 0
         self.lost = 0
 
@@ -81,15 +83,16 @@ class TapLink:
     def _ready(self, _: int) -> None:
         plug, fd = self._plug, self._fd
         assert plug is not None
-        for _ in range(BATCHES):
+        for index in range(BATCHES):
             frames: list[memoryview] = []
             try:
-                for buffer in self._buffers:
+                for buffer in self._buffers[: self._expected]:
                     size = os.readv(fd, (buffer,))
                     frames.append(buffer[:size])
             except BlockingIOError:
                 if frames:
                     plug.received(frames)
+                self._expected = 1 if len(frames) + index < 2 else BATCH
                 return
             except OSError as error:  # EBADFD: the device, or its namespace, is gone
                 plug.lost(error.strerror or str(error))
@@ -97,6 +100,7 @@ class TapLink:
             plug.received(frames)
             if self._fd != fd:
                 return  # what came brought it about that we were closed
+            self._expected = BATCH
 
     def send(self, frames: list[Frame]) -> None:
         """See `Link.send`. What the kernel does not take (the device is down) is lost."""
