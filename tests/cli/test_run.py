@@ -64,6 +64,31 @@ def test_why_it_is_slow_and_where_ports_are(system):
     assert re.fullmatch(r"sampan: 0\.0\.0\.0:\d+/udp is port 53 of the guest", dns)
 
 
+def test_all_forms_of_published_ports(system, tmp_path):
+    system("poweroff")
+    done = run("-publish", "[::1]:0:80", "-publish", f"{tmp_path}/s:81", "web", "--arch", "amd64")
+    six, path = done.stderr.splitlines()[1:]
+    assert re.fullmatch(r"sampan: \[::1\]:\d+/tcp is port 80 of the guest", six)
+    assert path == f"sampan: {tmp_path}/s is port 81 of the guest"
+    assert not (tmp_path / "s").exists()
+
+
+def test_its_network_can_be_reached(system, started, tmp_path):
+    system("say up", "button", "poweroff")
+    first, second = (started("--name", "lab", "web") for _ in range(2))
+    assert [each.stdout.readline() for each in (first, second)] == ["up\n", "up\n"]
+    said = []
+    for name in ("lab-2", "lab"):
+        command = [*COMMAND[:-1], "net", "shutdown", "--name", name]
+        asked = subprocess.run(command, capture_output=True, text=True, check=False)
+        assert (asked.returncode, asked.stderr) == (0, "")
+    for each in (first, second):
+        said.append(each.communicate(timeout=30)[1])
+        assert each.returncode == 0
+    [line] = [line for each in said for line in each.splitlines() if "called" in line]
+    assert line == "sampan: its network is called lab-2: sampan net … --name lab-2"
+
+
 def test_qemus_own_network(system):
     system("poweroff")
     done = run("-publish", "0:80", "-networking", "user", "web", "--arch", "amd64")
@@ -186,6 +211,11 @@ def test_no_qemu(sampan, system, monkeypatch):
         (("-publish", "x", "web"), "cannot forward 'x': it has no guest port"),
         (("-networking", "tap,tap0", "web"), "--networking tap,tap0 is not there yet"),
         (("-networking", "x", "web"), "--networking: 'x' is no kind of network"),
+        (("-networking", "vpnkit,fast", "web"), "--networking: 'fast' says nothing about vpnkit"),
+        (("-networking", "user,/a", "web"), "--networking: '/a' says nothing about user"),
+        (("-networking", "user", "-mtu", "1400", "web"), "take our own network, not user"),
+        (("-networking", "vpnkit,/a", "-publish", "1:1", "web"), "somebody else's to configure"),
+        (("-mtu", "1", "web"), "an MTU of 1 is not from 576"),
         (("-networking", "none", "-publish", "1:1", "web"), "publishes no ports"),
         (("-networking", "user", "-ip", "10.0.2.9", "web"), "takes our own network, not user"),
         (("-ip", "8.8.8.8", "web"), "no address of a station in 192.168.65.0/24"),

@@ -5,11 +5,12 @@ from pathlib import Path
 
 import pytest
 
-from sampan.desktop.network import Networking, Options, connection, published_by_machine
-from sampan.errors import UsageError
+from sampan.desktop.network import Link, Networking, Options, connection, published_by_machine
+from sampan.errors import SampanError, UsageError
 from sampan.machine import Forward, MachineSpec, Network
 from sampan.machine.drivers.qemu_argv import mac_address
 from sampan.net.link.stream import QEMU, Decoder
+from sampan.net.setting import Settings
 from sampan.net.wire import arp, ethernet
 from sampan.net.wire.address import BROADCAST_MAC, parse_ip, parse_mac
 
@@ -18,9 +19,8 @@ SPEC = MachineSpec(kernel=Path("k"), name="web")
 
 def ask(link, mac, address):
     """What the network answers to who has `address`."""
-    question = arp.Arp(
-        arp.Operation.REQUEST, mac, parse_ip("192.168.65.3"), bytes(6), parse_ip(address)
-    )
+    asked = parse_ip(address)
+    question = arp.Arp(arp.Operation.REQUEST, mac, asked[:3] + b"\3", bytes(6), asked)
     frame = ethernet.Frame(BROADCAST_MAC, mac, ethernet.EtherType.ARP, question.emit())
     link.settimeout(20)
     link.sendall(QEMU.encode(frame.emit()))
@@ -51,6 +51,42 @@ def test_unix_sockets_are_told_by_their_path(tmp_path):
             client.connect(made.published[0].path)
 
 
+def test_what_else_the_network_is():
+    with connection(SPEC, Options(settings=Settings(subnet="10.9.8.0/24"))) as made:
+        answer = ask(made.link, parse_mac(made.spec.mac), "10.9.8.1")
+        assert answer.sender_ip == parse_ip("10.9.8.1")
+
+
+def test_shared_memory(runtime_root):
+    options = Options(link=Link.VHOST_USER, runtime_root=runtime_root)
+    with connection(SPEC, options) as made:
+        assert (made.spec.network, made.link) == (Network.VHOST_USER, None)
+        assert made.link_path.parent == runtime_root
+        assert made.link_path.stat().st_mode & 0o777 == 0o600
+    assert not made.link_path.exists()
+
+
+def test_somebody_elses_network(tmp_path):
+    path = tmp_path / "net"
+    with socket.socket(socket.AF_UNIX) as server:
+        server.bind(str(path))
+        server.listen()
+        with connection(SPEC, Options(join=path)) as made:
+            assert made.spec.network is Network.STREAM
+            server.accept()[0].close()
+            assert made.link.recv(1) == b""
+
+
+def test_nobody_serves_it(tmp_path):
+    options = Options(join=tmp_path / "net")
+    with (
+        pytest.raises(SampanError, match="no network can be joined") as caught,
+        connection(SPEC, options),
+    ):
+        pass
+    assert caught.value.hint == f"start one: sampan net serve --listen qemu:{tmp_path}/net"
+
+
 def test_qemus_own_network_publishes_itself():
     with connection(SPEC, Options(networking=Networking.USER, publish=("0:80",))) as made:
         assert made.link is None
@@ -70,6 +106,9 @@ def test_no_network():
         (Options(networking=Networking.NONE, publish=("1:1",)), "publishes no ports"),
         (Options(networking=Networking.NONE, address="1.2.3.4"), "takes our own network"),
         (Options(networking=Networking.USER, address="1.2.3.4"), "takes our own network"),
+        (Options(networking=Networking.USER, settings=Settings()), "settings of the network"),
+        (Options(join=Path("/a"), publish=("1:1",)), "somebody else's to configure"),
+        (Options(join=Path("/a"), settings=Settings()), "somebody else's to configure"),
         (Options(publish=("x",)), "no guest port"),
         (Options(address="1.2.3.4"), "no address of a station"),
     ],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import sys
 from collections.abc import Callable, Iterator, Mapping
@@ -11,13 +12,14 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
+from sampan.base import log
+from sampan.cli.net import place, setting
 from sampan.cli.settings import Settings
-from sampan.errors import ExitCode, UsageError
+from sampan.errors import ExitCode, SampanError, UsageError
 
 if TYPE_CHECKING:
-    from sampan.desktop import session
+    from sampan.desktop import network, session
     from sampan.desktop.bundle import Bundle
-    from sampan.desktop.network import Networking
     from sampan.machine.model import Accelerator, Arch
 
 _EPILOG = """\b
@@ -30,12 +32,20 @@ On a terminal every key goes to the guest, Ctrl-C too. Ctrl-A x ends the machine
 presses its power button, Ctrl-A h shows this, Ctrl-A Ctrl-A sends a Ctrl-A. Otherwise the
 output is plain text and nothing is read.
 
+While it runs, `sampan net flows`, `capture`, `expose` and so on are about its network; --name
+tells several machines apart.
+
 SIGTERM presses the guest's power button and ends the machine after the --stop-timeout; a
 second one ends it at once. The exit status is 0 when the guest powered itself off.
 """
 
+_log = log.get(__name__)
 _BACKENDS = ("qemu",)
 _LATER_NETWORKS = ("tap", "bridge", "vmnet", "docker-for-mac", "default")
+_NETWORK_FLAGS = frozenset({
+    "--subnet", "--prefix6", "--mtu", "--dns", "--hosts", "--search", "--host-access", "--policy",
+    "--proxy", "--http-view", "--har",
+})  # fmt: skip
 _LATER_BACKENDS = ("hyperkit", "virtualization", "virtualization.framework", "vfkit")
 
 
@@ -89,8 +99,11 @@ def _later_flags(command: Callable[..., Any]) -> Callable[..., Any]:
 )  # fmt: skip
 @click.option(
     "--networking", default="vpnkit", show_default=True, metavar="KIND",
-    help="vpnkit: a network of its own, in this process; user: QEMU's own; none.",
+    help="vpnkit: a network of its own, in this process (vpnkit,stream and vpnkit,vhost-user "
+    "choose how frames come to it); vpnkit,PATH: that of sampan net serve --listen qemu:PATH; "
+    "user: QEMU's own; none.",
 )  # fmt: skip
+@click.option("--name", metavar="NAME", help="What the machine is called.  [default: as PATH]")
 @click.option("--ip", default="", metavar="ADDRESS", help="The guest's address, by DHCP.")
 @click.option(
     "--accel", metavar="NAME[:NAME…]", envvar=["SAMPAN_ACCEL", "LINUXKIT_QEMU_ACCEL"],
@@ -103,6 +116,7 @@ def _later_flags(command: Callable[..., Any]) -> Callable[..., Any]:
     "--stop-timeout", type=click.FloatRange(min=0), default=30.0, show_default=True, metavar="SECONDS",
     help="How long the guest may take to power off after SIGTERM.",
 )  # fmt: skip
+@functools.partial(setting.options, only=_NETWORK_FLAGS)
 @_later_flags
 @click.pass_obj
 def command(
@@ -112,15 +126,16 @@ def command(
     mem: str,
     publish: tuple[str, ...],
     networking: str,
+    name: str | None,
     ip: str,
     accel: str | None,
     arch: str | None,
     kernel: bool,
     stop_timeout: float,
+    wanted: dict[str, object],
 ) -> int:
     """Boot the system built as PATH in a virtual machine, with its console here."""
     from sampan.desktop import bundle, session
-    from sampan.desktop.network import Options as NetworkOptions
     from sampan.machine.model import MachineSpec
 
     del kernel  # kept for those who type it: there is only this way to boot so far
@@ -134,11 +149,11 @@ def command(
         mem_mib=_mem_mib(mem),
         arch=_arch(arch, found),
         accel=_accelerator(accel),
-        name=path.name,
+        name=name or path.name,
     )
     options = session.Options(
         stdio=_stdio(),
-        network=NetworkOptions(networking=_networking(networking), publish=publish, address=ip),
+        network=_network(networking, publish=publish, address=ip, wanted=wanted),
         runtime_root=runtime_folder(os.environ),
         power_off_deadline_s=stop_timeout,
     )
@@ -192,17 +207,60 @@ def _arch(text: str | None, found: Bundle) -> Arch:
     return wanted
 
 
-def _networking(text: str) -> Networking:
-    from sampan.desktop.network import Networking
+def _network(
+    kind: str, *, publish: tuple[str, ...], address: str, wanted: dict[str, object]
+) -> network.Options:
+    from sampan.desktop import network
 
-    if text.partition(",")[0] in _LATER_NETWORKS:
+    networking, link, join = _networking(kind)
+    return network.Options(
+        networking=networking,
+        link=link,
+        join=join,
+        publish=publish,
+        address=address,
+        settings=setting.build(wanted) if wanted else None,
+        control_folder=_control_folder(),
+        runtime_root=runtime_folder(os.environ),
+    )
+
+
+def _networking(text: str) -> tuple[network.Networking, network.Link, Path | None]:
+    """What `--networking` says: the kind, the link, and where the network is if not here.
+
+    Raises:
+        UsageError: it says nothing that is there.
+    """
+    from sampan.desktop.network import DEFAULT_LINK, Link, Networking
+
+    name, _, more = text.partition(",")
+    if name in _LATER_NETWORKS:
         raise UsageError(f"--networking {text} is not there yet", hint="leave it away, or say none")
     try:
-        return Networking(text)
+        kind = Networking(name)
     except ValueError:
         raise UsageError(
             f"--networking: {text!r} is no kind of network", hint=f"say {', '.join(Networking)}"
         ) from None
+    if not more:
+        return kind, DEFAULT_LINK, None
+    if kind is Networking.VPNKIT and more in tuple(Link):
+        return kind, Link(more), None
+    if kind is Networking.VPNKIT and "/" in more and "," not in more:
+        return kind, DEFAULT_LINK, Path(more)
+    raise UsageError(
+        f"--networking: {more!r} says nothing about {name}",
+        hint=f"say vpnkit, or vpnkit with {', '.join(Link)} or the path of a socket",
+    )
+
+
+def _control_folder() -> Path | None:
+    """Where `sampan net` looks for networks; None if there can be no such folder."""
+    try:
+        return place.folder()
+    except SampanError as error:
+        _log.warning("sampan net cannot reach this network: %s", error)
+        return None
 
 
 def _accelerator(text: str | None) -> Accelerator | None:
@@ -256,8 +314,9 @@ def _lines(event: session.Event, name: str) -> Iterator[str]:
             slow = f" (nothing faster works: {event.why})" if event.why else ""
             yield f"{name} starts on {event.accel}{slow}"
             for forward in event.forwards:
-                where = forward.path or f"{forward.bind}:{forward.host_port}/{forward.protocol}"
-                yield f"{where} is port {forward.guest_port} of the guest"
+                yield f"{_where(forward)} is port {forward.guest_port} of the guest"
+            if event.network not in ("", name):
+                yield f"its network is called {event.network}: sampan net … --name {event.network}"
             if event.escapes:
                 yield event.escapes
         case session.Stopping():
@@ -269,6 +328,11 @@ def _lines(event: session.Event, name: str) -> Iterator[str]:
             yield event.escapes
         case session.Ended():
             pass  # the exit status and, if it was not clean, the error say it
+
+
+def _where(forward: network.Published) -> str:
+    bind = f"[{forward.bind}]" if ":" in forward.bind else forward.bind
+    return forward.path or f"{bind}:{forward.host_port}/{forward.protocol}"
 
 
 def _status(outcome: session.Outcome, stop_timeout_s: float) -> ExitCode:

@@ -1,29 +1,35 @@
 """How a machine is connected: to a network of ours, to QEMU's own, or not at all.
 
-The machine kit takes a descriptor, the network kit a link; this module makes the two ends of
-one socket and gives one to each. With `Networking.VPNKIT` the machine has a network of its
-own, in a thread of this process, and always the same address.
+The machine kit takes a descriptor or a path, the network kit a link; this module makes the two
+ends of one socket and gives one to each. With `Networking.VPNKIT` the machine has a network of
+its own, in a thread of this process, and always the same address; with a `socket` it joins a
+network that another process serves.
 """
 
 from __future__ import annotations
 
+import secrets
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from enum import StrEnum
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import msgspec
 
-from sampan.errors import UsageError
+from sampan.errors import SampanError, UsageError
 from sampan.machine.drivers.qemu_argv import mac_address
 from sampan.machine.forward import Forward as MachineForward
 from sampan.machine.forward import Protocol
 from sampan.machine.model import MachineSpec, Network
+from sampan.machine.state import runtime_root
+from sampan.net.setting import Fixed, Settings, addresses
+from sampan.net.wire.address import format_ip
 
 if TYPE_CHECKING:
+    from sampan.net.runtime.usernet import UserNetwork
     from sampan.net.services.forward import Forward
-    from sampan.net.setting import Settings
 
 
 class Networking(StrEnum):
@@ -32,6 +38,16 @@ class Networking(StrEnum):
     VPNKIT = "vpnkit"  # ours: what VPNKit was
     USER = "user"  # QEMU's user networking
     NONE = "none"
+
+
+class Link(StrEnum):
+    """How frames come to a network of ours: through a socket, or in the guest's memory."""
+
+    STREAM = "stream"
+    VHOST_USER = "vhost-user"
+
+
+DEFAULT_LINK = Link.STREAM
 
 
 class Published(msgspec.Struct, frozen=True, kw_only=True):
@@ -45,77 +61,165 @@ class Published(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Options(msgspec.Struct, frozen=True, kw_only=True):
-    """How to connect a machine. `publish` are forwards in the form of `net.services.forward`.
+    """How to connect a machine.
 
-    `address` is the machine's; empty lets the network decide. `subnet` is that of our network.
+    Attributes:
+        networking: the kind of network.
+        link: how frames come to a network of ours.
+        join: where another process serves the network (`sampan net serve --listen qemu:PATH`);
+            None makes one for this machine alone.
+        publish: forwards, in the form of `net.services.forward`.
+        address: the machine's; empty lets the network decide.
+        settings: what else our network is to be; None takes what it is by itself.
+        control_folder: where the control socket of our network is made, under the machine's
+            name; None makes none.
+        runtime_root: as of `machine.LaunchOptions`.
     """
 
     networking: Networking = Networking.VPNKIT
+    link: Link = DEFAULT_LINK
+    join: Path | None = None
     publish: tuple[str, ...] = ()
     address: str = ""
+    settings: Settings | None = None
+    control_folder: Path | None = None
+    runtime_root: Path | None = None
 
 
 class Connection(msgspec.Struct, frozen=True):
     """A machine's connection: what its spec must say, its end of the link, its published ports.
 
-    Ports are known beforehand only on a network of ours.
+    Ports are known beforehand only on a network of ours. `name` is what that is called for
+    `sampan net`; empty if it is not served. `link` is to be closed once the machine has it.
     """
 
     spec: MachineSpec
     link: socket.socket | None = None
+    link_path: Path | None = None
     published: tuple[Published, ...] = ()
+    name: str = ""
 
 
 @contextmanager
-def connection(spec: MachineSpec, options: Options) -> Iterator[Connection]:
+def connection(
+    spec: MachineSpec, options: Options, stop: Callable[[], None] = lambda: None
+) -> Iterator[Connection]:
     """Connect a machine that is about to be launched; the network lives as long as the block.
+
+    `stop` is called, in another thread, when somebody wants the network to end.
 
     Raises:
         UsageError: a forward or the address makes no sense.
         PortTakenError: a port is taken; the message says by whom.
-        SampanError: a port cannot be had.
+        SampanError: a port cannot be had, or nobody serves the network to join.
     """
-    match options.networking:
-        case Networking.VPNKIT:
-            with _own(spec, options) as made:
-                yield made
-        case Networking.USER:
-            _no_address(options)
-            publish = tuple(map(MachineForward.parse, options.publish))
-            yield Connection(msgspec.structs.replace(spec, publish=publish))
-        case Networking.NONE:
-            _no_address(options)
-            if options.publish:
-                raise UsageError("a machine without a network publishes no ports")
-            yield Connection(msgspec.structs.replace(spec, network=Network.NONE))
+    if options.networking is not Networking.VPNKIT:
+        yield _not_ours(spec, options)
+    elif options.join is not None:
+        with _joined(spec, options, options.join) as made:
+            yield made
+    else:
+        with _own(spec, options, stop) as made:
+            yield made
+
+
+def _not_ours(spec: MachineSpec, options: Options) -> Connection:
+    for what, given in (
+        ("a fixed address takes", options.address),
+        ("settings of the network take", options.settings),
+    ):
+        if given:
+            raise UsageError(
+                f"{what} our own network, not {options.networking}",
+                hint="leave --networking away",
+            )
+    if options.networking is Networking.USER:
+        publish = tuple(map(MachineForward.parse, options.publish))
+        return Connection(msgspec.structs.replace(spec, publish=publish))
+    if options.publish:
+        raise UsageError("a machine without a network publishes no ports")
+    return Connection(msgspec.structs.replace(spec, network=Network.NONE))
 
 
 @contextmanager
-def _own(spec: MachineSpec, options: Options) -> Iterator[Connection]:
-    from sampan.net.runtime.attach.stream import StreamLink
+def _joined(spec: MachineSpec, options: Options, path: Path) -> Iterator[Connection]:
+    if options.publish or options.address or options.settings:
+        raise UsageError(
+            f"the network at {path} is somebody else's to configure",
+            hint="ports: sampan net expose; all else: flags of sampan net serve",
+        )
+    spec = msgspec.structs.replace(spec, network=Network.STREAM)
+    with socket.socket(socket.AF_UNIX) as ours:
+        try:
+            ours.connect(str(path))
+        except OSError as error:
+            raise SampanError(
+                f"no network can be joined at {path}: {error.strerror or error}",
+                hint=f"start one: sampan net serve --listen qemu:{path}",
+            ) from error
+        yield Connection(spec, ours)
+
+
+@contextmanager
+def _own(spec: MachineSpec, options: Options, stop: Callable[[], None]) -> Iterator[Connection]:
+    from sampan.desktop.control import controlled
     from sampan.net.runtime.usernet import UserNetwork
     from sampan.net.services import forward
 
     forwards = tuple(each for text in options.publish for each in forward.parse(text))
-    mac = spec.mac or mac_address(spec.name)
+    spec = msgspec.structs.replace(spec, mac=spec.mac or mac_address(spec.name))
+    plugged = _plugged if options.link is Link.STREAM else _shared
+    with (
+        UserNetwork(_settings(spec, options, forwards)) as network,
+        plugged(network, spec, options) as made,
+        controlled(network, options.control_folder, spec.name, stop) as name,
+    ):
+        published = tuple(map(_published, network.forwards()))
+        yield msgspec.structs.replace(made, published=published, name=name)
+
+
+@contextmanager
+def _plugged(network: UserNetwork, spec: MachineSpec, _: Options) -> Iterator[Connection]:
+    """The machine's end of a stream."""
+    from sampan.net.runtime.attach.stream import StreamLink
+
     ours, theirs = socket.socketpair()
-    with ours, theirs, UserNetwork(_settings(mac, options, forwards, spec.name)) as network:
-        network.plug(
-            StreamLink(ours.detach()), name=spec.name, mac=bytes.fromhex(mac.replace(":", ""))
+    with ours, theirs:
+        network.plug(StreamLink(ours.detach()), name=spec.name, mac=_mac(spec))
+        yield Connection(msgspec.structs.replace(spec, network=Network.STREAM), theirs)
+
+
+@contextmanager
+def _shared(network: UserNetwork, spec: MachineSpec, options: Options) -> Iterator[Connection]:
+    """Where the machine's hypervisor connects, to share its memory."""
+    from sampan.net.runtime.attach.vhost import listen_vhost
+
+    # QEMU passes descriptors only to sockets with a path
+    path = runtime_root(options.runtime_root) / f"net-{secrets.token_hex(3)}"
+    listener = network.call(
+        lambda inner: listen_vhost(
+            inner.engine.loop, path, lambda link, name: inner.plug(link, name=name, mac=_mac(spec)),
+            name=spec.name,
         )
-        yield Connection(
-            msgspec.structs.replace(spec, network=Network.STREAM, mac=mac),
-            theirs,
-            tuple(map(_published, network.forwards())),
-        )
+    )  # fmt: skip
+    try:
+        made = msgspec.structs.replace(spec, network=Network.VHOST_USER)
+        yield Connection(made, link_path=path)
+    finally:
+        network.call(lambda _: listener.close())
 
 
-def _settings(mac: str, options: Options, forwards: tuple[Forward, ...], name: str) -> Settings:
-    from sampan.net.setting import Fixed, Settings, addresses
-    from sampan.net.wire.address import format_ip
+def _mac(spec: MachineSpec) -> bytes:
+    return bytes.fromhex(spec.mac.replace(":", ""))
 
-    address = options.address or format_ip(addresses(Settings()).lowest)
-    return Settings(forwards=forwards, fixed=(Fixed(mac=mac, address=address, name=name),))
+
+def _settings(spec: MachineSpec, options: Options, forwards: tuple[Forward, ...]) -> Settings:
+    wanted = options.settings or Settings()
+    address = options.address or format_ip(addresses(wanted).lowest)
+    fixed = Fixed(mac=spec.mac, address=address, name=spec.name)
+    return msgspec.structs.replace(
+        wanted, forwards=(*wanted.forwards, *forwards), fixed=(*wanted.fixed, fixed)
+    )
 
 
 def _published(forward: Forward) -> Published:
@@ -139,11 +243,3 @@ def published_by_machine(forwards: tuple[MachineForward, ...]) -> tuple[Publishe
         )
         for each in forwards
     )
-
-
-def _no_address(options: Options) -> None:
-    if options.address:
-        raise UsageError(
-            f"a fixed address takes our own network, not {options.networking}",
-            hint="leave --networking away",
-        )

@@ -22,7 +22,7 @@ from typing import TypeAlias, assert_never
 import msgspec
 
 from sampan.desktop import network
-from sampan.desktop.network import Published
+from sampan.desktop.network import Connection, Published
 from sampan.machine import lifecycle, memory, terminal
 from sampan.machine.error import MachineEndedError
 from sampan.machine.lifecycle import POWER_OFF_DEADLINE_S, VM, LaunchOptions
@@ -49,12 +49,16 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Started(msgspec.Struct, frozen=True, tag="started", tag_field="event"):
-    """The machine runs. `why` says why not on a faster accelerator; `escapes` how to leave."""
+    """The machine runs. `why` says why not on a faster accelerator; `escapes` how to leave.
+
+    `network` is what its network is called for `sampan net`; empty if that cannot reach it.
+    """
 
     accel: Accelerator
     why: str
     pid: int
     forwards: tuple[Published, ...]
+    network: str
     escapes: str
 
 
@@ -125,26 +129,35 @@ class _Session:
 
     async def run(self, spec: MachineSpec) -> Outcome:
         output = terminal.Output(self._options.stdio.output, plain=self._options.stdio.plain)
-        with self._signals(), network.connection(spec, self._options.network) as connection:
+        loop = asyncio.get_running_loop()
+
+        def stop() -> None:
+            loop.call_soon_threadsafe(self._requests.put_nowait, _Request.STOP)
+
+        with self._signals(), network.connection(spec, self._options.network, stop) as connection:
             link = connection.link
             launch = LaunchOptions(
                 runtime_root=self._options.runtime_root,
                 link_fd=None if link is None else link.fileno(),
+                link_path=connection.link_path,
             )
             async with VM.launch(connection.spec, launch, prepare=output.attach) as vm:
                 if link is not None:
                     link.close()  # it is the hypervisor's now
-                end = await self._attend(vm, connection.published)
+                end = await self._attend(vm, connection)
             await output.drain()
         self._report(Ended(end))
         return Outcome(end, self._cause)
 
-    async def _attend(self, vm: VM, published: tuple[Published, ...]) -> End:
+    async def _attend(self, vm: VM, connection: Connection) -> End:
         """Be the console of `vm`, and do what is asked, until it ends."""
         keyboard = self._options.stdio.keyboard
         escapes = terminal.ESCAPES if keyboard is not None else ""
-        published += network.published_by_machine(vm.forwards)
-        self._report(Started(vm.verdict.accel, vm.verdict.why, vm.pid, published, escapes))
+        published = connection.published + network.published_by_machine(vm.forwards)
+        verdict = vm.verdict
+        self._report(
+            Started(verdict.accel, verdict.why, vm.pid, published, connection.name, escapes)
+        )
         with ExitStack() as undo:
             if keyboard is not None:
                 make_raw = undo.enter_context(terminal.raw_mode(keyboard))

@@ -216,13 +216,13 @@ ROWS = (
 
 
 def options(
-    command: Callable[..., Any], *, only: frozenset[str] = frozenset(row.name for row in ROWS)
+    command: Callable[..., Any], *, only: frozenset[str] | None = None
 ) -> Callable[..., Any]:
-    """Give a command the flags of rows, and what they say as `wanted`: fields by name.
+    """Give a command the flags of all rows, and what they say as `wanted`: fields by name.
 
-    `only` are the names of the rows, those of their first flags.
+    With `only`, those rows whose first flags these are.
     """
-    rows = [row for row in ROWS if row.name in only]
+    rows = [row for row in ROWS if only is None or row.flags[0] in only]
 
     @functools.wraps(command)
     def gathered(*args: Any, no_proxy: str | None, **given: Any) -> object:  # noqa: ANN401
