@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import cProfile
 import hashlib
+import math
 import platform
 import pstats
 import sys
@@ -276,9 +277,23 @@ def parts() -> list[Part]:
     return found
 
 
-def measure(part: Part, rounds: int) -> float:
-    source = part[1]()
-    return min(next(source) for _ in range(rounds))
+def measure(chosen: list[Part], rounds: int) -> list[float]:
+    """The best of each; the parts take turns, so that a disturbance hits all of them alike."""
+    sources = [make() for _, make, _ in chosen]
+    seconds = [math.inf] * len(chosen)
+    for number in range(rounds):
+        sys.stderr.write(f"round {number + 1} of {rounds}\n")
+        for index, source in enumerate(sources):
+            seconds[index] = min(seconds[index], next(source))
+    return seconds
+
+
+def profile(part: Part) -> None:
+    """Where the time of one part goes."""
+    source, profiler = part[1](), cProfile.Profile()
+    next(source)
+    profiler.runcall(next, source)
+    pstats.Stats(profiler).sort_stats("tottime").print_stats(30)
 
 
 def section(rows: list[tuple[str, float, str]], rounds: int) -> str:
@@ -313,19 +328,16 @@ def main() -> None:
     parser.add_argument("--profile", action="store_true", help="where the time goes")
     parser.add_argument("--write", action="store_true", help="replace the section of RESULTS.md")
     options = parser.parse_args()
-    rows: list[tuple[str, float, str]] = []
-    for part in parts():
-        if options.only not in part[0]:
-            continue
-        profile = cProfile.Profile() if options.profile else None
-        if profile:
-            source = part[1]()
-            next(source)
-            profile.runcall(next, source)
-            pstats.Stats(profile).sort_stats("tottime").print_stats(30)
-        seconds = measure(part, options.rounds)
-        rows.append((part[0], seconds, part[2](seconds)))
-        sys.stderr.write(f"{part[0]:44} {seconds * 1e6:9.2f} us  {rows[-1][2]}\n")
+    chosen = [part for part in parts() if options.only in part[0]]
+    if options.profile:
+        for part in chosen:
+            profile(part)
+        return
+    measured = measure(chosen, options.rounds)
+    rows = [
+        (name, seconds, tell(seconds))
+        for (name, _, tell), seconds in zip(chosen, measured, strict=True)
+    ]
     if options.write:
         write(section(rows, options.rounds))
     sys.stdout.write(section(rows, options.rounds) + "\n")
