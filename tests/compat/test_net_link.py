@@ -1,21 +1,27 @@
-"""QEMU at the other end of a link: its boot ROM asks for an address."""
+"""Real peers at the other end of a link: QEMU's boot ROM, and the kernel in a namespace."""
 
+import os
 import subprocess
 import time
+from pathlib import Path
 
 import pytest
 
 from sampan.base import proc
 from sampan.net.core.network import Network
+from sampan.net.runtime.attach import tap
 from sampan.net.runtime.attach.datagram import datagram_link
 from sampan.net.runtime.attach.listener import listen_stream
+from sampan.net.runtime.attach.netns import Interface, attach
 from sampan.net.runtime.engine import Engine
 from sampan.net.runtime.loop import Loop
 
-pytestmark = [
-    pytest.mark.compat,
-    pytest.mark.skipif(not proc.has_tool("qemu-system-x86_64"), reason="takes QEMU"),
-]
+pytestmark = pytest.mark.compat
+needs_qemu = pytest.mark.skipif(not proc.has_tool("qemu-system-x86_64"), reason="takes QEMU")
+needs_root = pytest.mark.skipif(
+    os.geteuid() != 0 or not Path(tap.DEVICE).exists() or not proc.has_tool("unshare"),
+    reason="takes root, /dev/net/tun and unshare",
+)
 PATIENCE_S = 45.0
 
 
@@ -61,6 +67,7 @@ def net(runtime_root):
     made.close()
 
 
+@needs_qemu
 def test_netdev_stream(net):
     path = net.folder / "s"
     listener = listen_stream(net.loop, path, lambda link, name: net.engine.plug(link, name=name))
@@ -72,6 +79,7 @@ def test_netdev_stream(net):
     listener.close()
 
 
+@needs_qemu
 def test_netdev_dgram(net):
     ours, theirs = net.folder / "ours", net.folder / "theirs"
     net.engine.plug(datagram_link(ours), name="vm")
@@ -79,3 +87,25 @@ def test_netdev_dgram(net):
     net.until(lambda: net.asked)
     assert net.asked[0][:4] == b"\1\1\6\0"
     assert next(iter(net.engine.plugs.values())).link.lost <= 5  # before it spoke
+
+
+@needs_root
+@pytest.mark.parametrize("options", [[], ["--user", "--map-root-user"]], ids=["root", "user"])
+def test_the_kernel_in_a_namespace_gets_addresses_of_both_families(net, options):
+    command = ["unshare", *options, "--net", "sh", "-c", "echo; exec sleep 60"]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE)
+    try:
+        assert process.stdout.readline()  # it is there now
+        ours = bytes([192, 168, 65, 9])
+        interface = Interface(address=ours, gateway=net.engine.stack.network.gateway, mtu=65520)
+        net.engine.plug(attach(process.pid, interface), name="tap", mtu=65520)
+        table = Path(f"/proc/{process.pid}/net/if_inet6")
+        prefix = net.engine.stack.network.prefix6.hex()
+        net.until(lambda: prefix in table.read_text())
+        routes = Path(f"/proc/{process.pid}/net/ipv6_route")
+        net.until(lambda: any(line.startswith("0" * 32 + " 00") and "tap0" in line
+                              for line in routes.read_text().splitlines()))  # fmt: skip
+    finally:
+        process.kill()
+        process.wait()
+        process.stdout.close()
