@@ -6,6 +6,7 @@ import struct
 
 import pytest
 
+from sampan.vhost.core.error import RemoteProtocolError
 from sampan.vhost.core.feature import Virtio
 from sampan.vhost.core.message import Request
 from sampan.vhost.core.session import Profile
@@ -224,3 +225,43 @@ def test_a_fault_found_elsewhere_ends_it(front, device, ends):
     device.backend.fail(ValueError("of the driver"))
     device.backend.fail(ValueError("again"))
     assert ends == ["of the driver"]
+
+
+def test_descriptors_of_events_that_are_not_acted_on_any_more(front, device, ends, open_fds):
+    """The device fails at the first event of a message; the second has a descriptor."""
+
+    def fail():
+        raise RemoteProtocolError("not now")
+
+    front.start(FEATURES)
+    device.interrupted = fail
+    before = open_fds()
+    front.share_memory()
+    assert ends == ["not now"]
+    assert open_fds() < before
+
+
+def test_a_device_that_ends_the_connection_in_the_middle_of_a_message(front, device, ends):
+    front.start(FEATURES)
+    device.interrupted = device.backend.close
+    front.share_memory()
+    assert ends == []
+    assert not front.is_connected()
+
+
+def test_a_kick_that_was_taken_already(front, device, ends):
+    front.start(FEATURES)
+    callback = front.loop.callbacks[device.backend._kicks[1]]
+    callback(1)
+    assert ends == []
+
+
+def test_a_driver_that_cannot_be_told(front, ends, words):
+    reading, writing = os.pipe()
+    front.start(FEATURES)
+    front.say(Request.SET_VRING_CALL, words.number(1), [writing])
+    os.close(reading)
+    os.close(writing)
+    offer(front)
+    assert front.drivers[1].collect() == [(0, 0)]
+    assert ends == []

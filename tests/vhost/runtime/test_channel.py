@@ -82,3 +82,11 @@ def test_answers_that_nobody_reads(pair):
     assert peer.recv(10) == b"answer"
     with pytest.raises(RemoteProtocolError, match="does not read"):
         channel.send(bytes(1 << 24))
+
+
+def test_a_socket_that_is_full(pair):
+    channel, _ = pair
+    with pytest.raises(RemoteProtocolError, match="does not read"):
+        channel.send(bytes(1 << 24))
+    with pytest.raises(RemoteProtocolError, match="does not read"):
+        channel.send(b"more")
