@@ -57,6 +57,7 @@ class FakeNetwork:
         self.streams: list[Pieces] = []
         self.table: list[FlowRecord] = []
         self.stopped = 0
+        self.views_http = False
 
     def info(self) -> model.NetworkRecord:
         return model.NetworkRecord(
@@ -152,6 +153,9 @@ class FakeNetwork:
     def follow(self, wake: Callable[[], None]) -> Callable[[], None]:
         self.followers.append(wake)
         return lambda: self.followers.remove(wake)
+
+    def view_http(self) -> None:
+        self.views_http = True
 
     def stop(self) -> None:
         self.stopped += 1

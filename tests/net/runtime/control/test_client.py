@@ -94,6 +94,11 @@ def test_capture_to_the_client(client, network, served):
     assert network.streams[0].closed == 1
 
 
+def test_http(client, network):
+    client.view_http()
+    assert network.views_http
+
+
 def test_shutdown(client, network):
     client.shutdown()
     assert network.stopped == 1

@@ -210,6 +210,10 @@ class Assembled:
         self._assembly.egress.policy = policy
         self._assembly.events.append("policy.replaced")
 
+    def view_http(self) -> None:
+        """See `Controlled.view_http`."""
+        self._assembly.show_http()
+
     def events(self, after: int) -> list[model.EventRecord]:
         """See `Controlled.events`."""
         return [

@@ -111,6 +111,10 @@ class Client:
         """Let another policy hold: the document of a policy file, parsed."""
         return self._ask("PUT", "/v1/policy", model.PolicyDocument, body=document)
 
+    def view_http(self) -> None:
+        """Let the network follow HTTP in flows that begin from now on; see `events`."""
+        self._tell("POST", "/v1/http")
+
     def shutdown(self) -> None:
         """End the network."""
         self._tell("POST", "/v1/shutdown")

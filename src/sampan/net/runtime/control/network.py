@@ -76,5 +76,8 @@ class Controlled(Protocol):
     def follow(self, wake: Callable[[], None]) -> Callable[[], None]:
         """Call `wake` when there are new events; call what is returned to end it."""
 
+    def view_http(self) -> None:
+        """Follow HTTP in flows that begin from now on; exchanges become events."""
+
     def stop(self) -> None:
         """End the network, after this turn."""

@@ -193,6 +193,10 @@ def _events(network: Controlled, asked: model.EventsAsked) -> Stream:
     return Stream(content_type=NDJSON, begin=lambda wake: _Events(network, asked, wake))
 
 
+def _view_http(network: Controlled, _: Nothing) -> None:
+    network.view_http()
+
+
 def _shutdown(network: Controlled, _: Nothing) -> None:
     network.stop()
 
@@ -253,6 +257,10 @@ ROUTES: tuple[Route[Controlled], ...] = (
     _row(
         "GET", "/v1/events", "What happened, one object a line", _events,
         argument=model.EventsAsked, answer=model.EventRecord, media=NDJSON,
+    ),
+    _row(
+        "POST", "/v1/http", "Follow HTTP in flows that begin from now on: see events", _view_http,
+        status=HTTPStatus.NO_CONTENT,
     ),
     _row("POST", "/v1/shutdown", "End the network", _shutdown, status=HTTPStatus.ACCEPTED),
 )  # fmt: skip
