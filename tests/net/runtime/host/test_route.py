@@ -2,6 +2,8 @@ import ipaddress
 import socket
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from sampan.net.core.network import Network
 from sampan.net.runtime.host.route import HostAccess, Router, Target, is_global_unicast
@@ -48,7 +50,7 @@ def test_the_host_s_real_addresses_are_known_by_default():
     [
         "127.0.0.1", "127.255.255.254", "0.0.0.0", "224.0.0.1", "255.255.255.255", "169.254.1.1",
         "192.168.65.1", "::1", "::", "ff02::1", "fe80::1", "::ffff:127.0.0.1",
-        "fdc0:a841:6500::1",
+        "fdc0:a841:6500::1", "0.1.2.3", "239.1.1.1", "febf::1",
     ],
 )  # fmt: skip
 def test_who_is_nobody(router, text):
@@ -58,3 +60,15 @@ def test_who_is_nobody(router, text):
 def test_link_local_and_such_are_never_outside():
     assert is_global_unicast(packed("1.1.1.1"))
     assert not is_global_unicast(packed("::ffff:1.1.1.1"))
+
+
+@given(st.one_of(st.ip_addresses(v=4), st.ip_addresses(v=6)))
+@settings(derandomize=True)
+def test_the_standard_library_agrees(address):
+    mapped = getattr(address, "ipv4_mapped", None) is not None
+    nobody = (
+        address.is_loopback or address.is_multicast or address.is_unspecified
+        or address.is_link_local or mapped or address.packed == b"\xff" * 4
+        or (address.version == 4 and address.packed[0] == 0)
+    )  # fmt: skip
+    assert is_global_unicast(address.packed) is not nobody

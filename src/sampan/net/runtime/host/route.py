@@ -7,7 +7,6 @@ else leads there: 127.0.0.0/8 and ::1 from a machine are nobody.
 
 from __future__ import annotations
 
-import ipaddress
 import socket
 from collections.abc import Container
 from enum import StrEnum
@@ -15,6 +14,9 @@ from typing import NamedTuple
 
 from sampan.net.core.network import Network
 from sampan.net.runtime.host.address import OwnAddresses
+
+_ANY6, _LOOPBACK6 = bytes(16), bytes(15) + b"\1"
+_MAPPED = bytes(10) + b"\xff\xff"  # an IPv4 address in disguise
 
 
 class HostAccess(StrEnum):
@@ -68,10 +70,13 @@ class Router:
 
 def is_global_unicast(address: bytes) -> bool:
     """Whether an address may be outside at all: no loopback, multicast, link-local or "any"."""
-    ip = ipaddress.ip_address(address)
-    if isinstance(ip, ipaddress.IPv6Address) and ip.ipv4_mapped is not None:
-        return False
+    first, second = address[0], address[1]
+    if len(address) == 4:
+        return not (
+            first in (0, 127) or 224 <= first < 240 or (first, second) == (169, 254)
+            or address == b"\xff\xff\xff\xff"
+        )  # fmt: skip
     return not (
-        ip.is_loopback or ip.is_multicast or ip.is_unspecified or ip.is_link_local
-        or address == b"\xff\xff\xff\xff"
+        first == 0xFF or (first == 0xFE and second & 0xC0 == 0x80)
+        or address[:12] == _MAPPED or address in (_ANY6, _LOOPBACK6)
     )  # fmt: skip
