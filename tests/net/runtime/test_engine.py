@@ -1,4 +1,5 @@
 import logging
+from typing import get_args
 
 import pytest
 
@@ -257,3 +258,7 @@ def test_when_all_is_quiet_memory_is_given_back(net, noting, monkeypatch):
     net.machine.udp(b"x", WORLD)
     net.advance(QUIET_S)
     assert len(trims) == 2
+
+
+def test_every_event_is_known(engine):
+    assert set(engine._handlers) == set(get_args(event.Event))

@@ -127,7 +127,8 @@ class Engine:
             event.UdpFlowClosed: self._udp_closed,
             event.ServiceDatagram: self._service,
             event.EchoRequested: self._echo,
-            event.NeighbourLearned: _seen,
+            event.NeighbourLearned: _noted,
+            event.DatagramRefused: _noted,
         }
         self._heard = 0.0
         self._is_busy = False
@@ -333,5 +334,5 @@ def _gone(flow: Flow, reason: event.Reason | None, now: float) -> None:
         channel.gone(reason, now)
 
 
-def _seen(_: event.NeighbourLearned, now: float) -> None:
-    """A new station is of interest to observers only."""
+def _noted(_: event.NeighbourLearned | event.DatagramRefused, now: float) -> None:
+    """Of interest to observers only."""
