@@ -2,12 +2,16 @@
 
 import ipaddress
 import json
+import os
+import signal
+import socket
 
 import pytest
 
 pytestmark = pytest.mark.compat
 GATEWAY = "192.168.65.1"
 MTU = 1400
+UDP = 17
 CLIENTS = ["dhclient", "udhcpc", "dhcpcd"]
 
 
@@ -59,6 +63,8 @@ def configured(fresh, background, wait_until, tmp_path):
     """Has a client configure the fresh machine; gives its address."""
 
     def run(client):
+        if client == "dhclient" and os.geteuid():
+            pytest.skip("dhclient's script changes owners, so it needs root")
         background(fresh, _argv(client, tmp_path))
         wait_until(lambda: _state(fresh)[2] and fresh.resolv_conf.read_text(), "lease")
         return _state(fresh)[0]
@@ -92,15 +98,11 @@ def test_a_lease_is_renewed_by_unicast(fresh, background, wait_until, tmp_path):
     child = background(fresh, _argv("udhcpc", tmp_path))
     wait_until(lambda: _state(fresh)[0], "lease")
     before = _state(fresh)
-    capture = background(
-        fresh, ["tcpdump", "-c", "2", "-w", "/run/renewal", "-i", "tap0", "udp port 67"]
-    )
-    wait_until(
-        lambda: fresh.run(["test", "-e", "/run/renewal"], check=False).returncode == 0, "capture"
-    )
-    child.send_signal(10)  # SIGUSR1: renew
-    capture.wait(20)
-    told = fresh.run(["tcpdump", "-nr", "/run/renewal"]).stdout
-    assert f"{before[0]}.68 > {GATEWAY}.67" in told
-    assert f"{GATEWAY}.67 > {before[0]}.68" in told
+    with fresh.socket(socket.AF_PACKET, socket.SOCK_DGRAM, socket.htons(3)) as wire:
+        wire.bind(("tap0", 3))
+        child.send_signal(signal.SIGUSR1)
+        mine, router = socket.inet_aton(before[0]), socket.inet_aton(GATEWAY)
+        for source, destination in ((mine, router), (router, mine)):
+            while (packet := wire.recv(2000))[12:20] != source + destination or packet[9] != UDP:
+                pass
     assert _state(fresh) == before
