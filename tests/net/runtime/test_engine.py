@@ -260,5 +260,5 @@ def test_when_all_is_quiet_memory_is_given_back(net, noting, monkeypatch):
     assert len(trims) == 2
 
 
-def test_every_event_is_known(engine):
-    assert set(engine._handlers) == set(get_args(event.Event))
+def test_every_event_is_known(net):
+    assert set(net.engine._handlers) == set(get_args(event.Event))
