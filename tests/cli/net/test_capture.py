@@ -49,10 +49,11 @@ def test_what_passes_meanwhile(sampan, network, machine, tmp_path):
     def pass_by():
         _until(lambda: network.network.call(lambda _: bool(recording._captures)))
         machine(b"passed")
+        network.network.call(lambda _: recording.close())
 
     thread = threading.Thread(target=pass_by)
     thread.start()
-    assert sampan("net", "capture", "-w", file, "--seconds", "3", "--snap-length", "40").status == 0
+    assert sampan("net", "capture", "-w", file, "--snap-length", "40").status == 0
     thread.join(20)
     (packet,) = _packets(file)
     assert (len(packet.data), packet.length) == (40, 48)

@@ -102,6 +102,7 @@ class Assembly:
         self.metadata = MetadataService(engine, self.outbound)  # listens once it is given something
         self.directory = Directory(stack.network, self._resolve)
         engine.observe(NeighbourLearned, self.directory.heard)
+        engine.when_unplugged.append(self._unplugged)
         for mac, address in found.fixed:
             self.directory.expect(mac, address)
 
@@ -166,6 +167,9 @@ class Assembly:
     def unplug(self, plug: Plug) -> None:
         """See `UserNetwork.unplug`."""
         self.engine.unplug(plug)
+
+    def _unplugged(self, plug: Plug) -> None:
+        """A link is gone, of itself or because somebody wanted it; so are its machines."""
         self.directory.unplugged(plug.port)
         self.dhcp.refresh(self.engine.loop.now())
 

@@ -114,6 +114,7 @@ class Engine:
         self.plugs: dict[Port, Plug] = {}
         self._services: dict[int, Service] = {}
         self._watchers: list[FrameWatcher] = []
+        self.when_unplugged: list[Callable[[Plug], None]] = []
         self._observers: dict[type[object], list[Callable[[Any, float], None]]] = {}
         self._handlers: dict[type[object], Callable[[Any, float], None]] = {
             event.DataReceived: self._readable,
@@ -156,6 +157,8 @@ class Engine:
             return
         self.stack.remove_port(plug.port, self.loop.now())
         plug.link.close()
+        for told in self.when_unplugged:
+            told(plug)
         if plug.when_lost is not None:
             plug.when_lost()
 

@@ -108,6 +108,15 @@ def test_links_that_go(client, network, machine, server):
     assert client.flows() == ()
 
 
+def test_machines_go_with_their_lost_links(client, network, machine, server):
+    """Or the next one would not be the only machine any more, which forwards lead to."""
+    _say(machine, server)
+    assert network.call(lambda each: len(each.directory.machines)) == 1
+    network.call(lambda _: machine.plug.lost("it hung up"))
+    assert network.call(lambda each: each.directory.machines) == ()
+    assert client.links() == ()
+
+
 def test_forwards(client, network):
     (made,) = client.expose(Forward(guest_port=80))
     assert network.forwards() == (made,)
