@@ -2,11 +2,15 @@ import os
 import socket
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
+from sampan.net.link.error import LinkError
 from sampan.net.link.stream import MAX_FRAME, QEMU, VMNET, Decoder
 from sampan.net.runtime.attach import stream
 from sampan.net.runtime.attach.stream import BATCH, MAX_WAITING, StreamLink, stream_link
 from sampan.net.runtime.attach.wrapped import Wrapped
+from sampan.net.runtime.loop import Loop
 
 
 @pytest.fixture
@@ -214,3 +218,50 @@ def test_checksums_are_believed_but_not_of_a_link_with_faults(engine, peer):
     plain, faulty = stream_link(peer[0]), Wrapped(stream_link(peer[1]))
     assert not engine.plug(plain, name="plain").port.verifies
     assert engine.plug(faulty, name="faulty").port.verifies
+
+
+class Noting:
+    """A plug that keeps what it gets."""
+
+    def __init__(self, loop):
+        self.loop = loop
+        self.frames: list[bytes] = []
+        self.why = ""
+        self.link: StreamLink | None = None
+
+    def received(self, frames):
+        self.frames += map(bytes, frames)
+
+    def lost(self, why):
+        self.why = why
+        self.link.close()
+
+
+@given(
+    st.lists(st.one_of(st.binary(max_size=40).map(QEMU.encode), st.binary(max_size=9)), max_size=9),
+    st.integers(1, 50),
+)
+@settings(derandomize=True, deadline=None)
+def test_it_reads_a_stream_as_the_codec_does(pieces, size):
+    data = b"".join(pieces)
+    expected: list[bytes] = []
+    decoder, makes_sense = Decoder(QEMU), True
+    loop = Loop()
+    ours, theirs = socket.socketpair()
+    plug = Noting(loop)
+    plug.link = link = stream_link(ours)
+    link.start(plug)  # type: ignore[arg-type]  # enough of a plug
+    for start in range(0, len(data), size):
+        piece = data[start : start + size]
+        theirs.send(piece)
+        loop.run_once(0)
+        try:
+            expected += decoder.received(piece)
+        except LinkError:
+            makes_sense = False
+            break
+    assert plug.frames[: len(expected)] == expected
+    assert (plug.why == "") == makes_sense
+    link.close()
+    theirs.close()
+    loop.close()
