@@ -13,7 +13,7 @@ Examples:
   sampan net flows
 
 The verbs but serve and attach talk to a network that runs: the one called --name, or the only
-one there is.
+one there is. The network of a machine that sampan run started is called as the machine is.
 """
 
 

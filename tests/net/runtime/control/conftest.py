@@ -147,8 +147,8 @@ class FakeNetwork:
         for each in list(self.followers):
             each()
 
-    def events(self, after: int) -> list[model.EventRecord]:
-        return self.log[after:]
+    def events(self, after: int, limit: int) -> list[model.EventRecord]:
+        return self.log[after : after + limit]
 
     def follow(self, wake: Callable[[], None]) -> Callable[[], None]:
         self.followers.append(wake)

@@ -214,7 +214,7 @@ class Assembled:
         """See `Controlled.view_http`."""
         self._assembly.show_http()
 
-    def events(self, after: int) -> list[model.EventRecord]:
+    def events(self, after: int, limit: int) -> list[model.EventRecord]:
         """See `Controlled.events`."""
         return [
             model.EventRecord(
@@ -223,7 +223,7 @@ class Assembled:
                 kind=each.kind,
                 data={} if each.data is None else msgspec.to_builtins(each.data),
             )
-            for each in self._assembly.events.after(after)
+            for each in self._assembly.events.after(after)[:limit]
         ]
 
     def follow(self, wake: Callable[[], None]) -> Callable[[], None]:

@@ -70,8 +70,8 @@ class Controlled(Protocol):
     def replace_policy(self, policy: Policy) -> None:
         """Let another policy hold, for flows that begin from now on."""
 
-    def events(self, after: int) -> Sequence[model.EventRecord]:
-        """The events after that number that are still kept, oldest first."""
+    def events(self, after: int, limit: int) -> Sequence[model.EventRecord]:
+        """The first so many events after that number of those that are still kept."""
 
     def follow(self, wake: Callable[[], None]) -> Callable[[], None]:
         """Call `wake` when there are new events; call what is returned to end it."""

@@ -176,7 +176,7 @@ class _Events:
 
     def pull(self) -> bytes:
         """See `message.Source`."""
-        while found := self._network.events(self._after)[:EVENTS_AT_ONCE]:
+        while found := self._network.events(self._after, EVENTS_AT_ONCE):
             self._after = found[-1].number
             if wanted := [each for each in found if each.kind.startswith(self._kind)]:
                 return b"".join(msgspec.json.encode(each) + b"\n" for each in wanted)
