@@ -284,6 +284,10 @@ def _begin(connection: socket.socket, address: tuple[str, int] | str) -> int:
     try:
         if connection.family != socket.AF_UNIX:
             connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        return connection.connect_ex(address)
+        number = connection.connect_ex(address)
+        if number == errno.EINPROGRESS:
+            # On the loopback interface it is over by now, and asking saves a turn of the loop.
+            number = connection.connect_ex(address)
+        return errno.EINPROGRESS if number == errno.EALREADY else number
     except OSError as error:  # an address that is none: connect_ex raises for names too long
         return error.errno or errno.EINVAL
