@@ -8,6 +8,7 @@ from sampan.net.runtime.egress import Egress
 from sampan.net.services import policy
 from sampan.net.services.alias import Aliases
 from sampan.net.services.dnsmodel import Client
+from sampan.net.services.hosts import Book, network_names
 from sampan.net.wire.address import parse_ip
 from sampan.net.wire.dns import CLASS_IN, Message, Question, Record, ResponseCode, Type, parse_name
 
@@ -32,8 +33,10 @@ def gates():
     told = []
 
     def made(**document):
+        book = Book()
+        book.replace("network", network_names(["192.168.65.254"], ["192.168.65.1"]))
         found = Egress(
-            policy.parse(document), aliases, lambda: 1.0, lambda _, why: told.append(why)
+            policy.parse(document), aliases, lambda: 1.0, lambda _, why: told.append(why), book
         )
         return found, told
 
@@ -69,6 +72,14 @@ def test_names_nobody_may_reach_are_refused(gates):
     egress, _ = gates(rules=[{"deny": "api.example"}])
     verdict = egress.name(Client(MACHINE, 1), API)
     assert verdict.answer.code == ResponseCode.REFUSED
+
+
+def test_names_of_the_network_itself_are_no_secret(gates):
+    egress, _ = gates(default="deny")
+    for name in ("host.sampan.internal", "HOST.docker.internal", "nobody.sampan.internal"):
+        question = Question(parse_name(name), Type.A, CLASS_IN)
+        assert egress.name(Client(MACHINE, 1), question) is None
+    assert egress.name(Client(MACHINE, 1), API) is not None
 
 
 def test_the_name_in_a_request_is_asked_about_too(gates):

@@ -8,6 +8,7 @@ import pytest
 
 from sampan.errors import UsageError
 from sampan.net.runtime.attach.memory import MemoryLink
+from sampan.net.runtime.forward.binding import PortTakenError
 from sampan.net.runtime.loop import LoopClosedError
 from sampan.net.runtime.usernet import UserNetwork
 from sampan.net.services.forward import Forward
@@ -77,6 +78,28 @@ def test_closing_twice_is_closing(network):
         socket.create_connection((forward.bind, forward.port))
     with pytest.raises(LoopClosedError):
         network.forwards()
+
+
+def test_it_may_be_closed_from_its_own_thread(network):
+    network.call(lambda _: network.close())
+    network.close()
+    with pytest.raises(LoopClosedError):
+        network.forwards()
+
+
+def test_what_listens_is_given_back_when_the_rest_cannot():
+    with (
+        socket.create_server(("127.0.0.1", 0)) as taken,
+        socket.create_server(("127.0.0.1", 0)) as free,
+    ):
+        first = Forward(port=free.getsockname()[1], guest_port=80)
+        free.close()
+        with pytest.raises(PortTakenError) as caught:
+            UserNetwork(
+                Settings(forwards=(first, Forward(port=taken.getsockname()[1], guest_port=80)))
+            )
+        with socket.create_server(("127.0.0.1", first.port)):
+            assert caught.value.owner is not None
 
 
 def test_settings_that_make_no_sense():

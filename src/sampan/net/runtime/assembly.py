@@ -64,8 +64,12 @@ class Assembly:
         self._serve_names_and_addresses(found)
         self._show(hooks)
         self._forwards = Forwards(self.outbound, self.directory.find)
-        for forward in settings.forwards:
-            self.expose(forward)
+        try:
+            for forward in settings.forwards:
+                self.expose(forward)
+        except BaseException:  # some listen already
+            self.close()
+            raise
 
     def _serve_ways_out(self, found: Addresses) -> None:
         engine = self.engine
@@ -116,7 +120,7 @@ class Assembly:
 
         self.flow_table = FlowTable(engine, self.clock.wall_s, names=names, events=self.events)
         refused = self.flow_table.refused
-        self.egress = Egress(self.settings.policy, self.aliases, now, refused)
+        self.egress = Egress(self.settings.policy, self.aliases, now, refused, self.book)
         if self.settings.policy_file is not None:
             file = PolicyFile(self.settings.policy_file)
             self.egress.policy = file.policy

@@ -15,6 +15,7 @@ from sampan.net.core.udp import UdpFlow
 from sampan.net.services import dnsanswer
 from sampan.net.services.alias import Aliases
 from sampan.net.services.dnsmodel import Client, Verdict
+from sampan.net.services.hosts import Book
 from sampan.net.services.policy import Decision, Policy, Protocol, Target
 from sampan.net.wire.address import format_ip
 from sampan.net.wire.dns import Question, ResponseCode, format_name
@@ -23,8 +24,9 @@ from sampan.net.wire.dns import Question, ResponseCode, format_name
 class Egress:
     """Gates that ask `policy`, which may be replaced at any time; flows that began go on.
 
-    `refused` is told of each flow that may not be, and why. The gateway's and host's own names
-    and services are under the same rules as everybody's.
+    `refused` is told of each flow that may not be, and why. Names that the network answers itself
+    (`book`) can always be looked up, since that tells nobody outside anything; who is behind them
+    is under the same rules as everybody.
     """
 
     def __init__(
@@ -33,8 +35,10 @@ class Egress:
         aliases: Aliases,
         now: Callable[[], float],
         refused: Callable[[Flow | UdpFlow, str], None],
+        book: Book,
     ) -> None:
         self.policy = policy
+        self._book = book
         self._aliases = aliases
         self._now = now
         self._refused = refused
@@ -67,6 +71,8 @@ class Egress:
     def name(self, client: Client, question: Question) -> Verdict | None:
         """A gate for names: those nobody could be reached by are refused."""
         if self.policy.may_resolve(format_name(question.name)).allowed:
+            return None
+        if dnsanswer.local(question, self._book) is not None:
             return None
         return Verdict(answer=dnsanswer.failure(ResponseCode.REFUSED))
 

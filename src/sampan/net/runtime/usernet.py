@@ -101,10 +101,14 @@ class UserNetwork:
         return self.call(lambda network: network.forwards())
 
     def close(self) -> None:
-        """End all flows, forwards and links. Nothing happens the second time."""
+        """End all flows, forwards and links. Nothing happens the second time.
+
+        From its own thread (a hook, an observer) it ends after this turn.
+        """
         if self._thread.is_alive():
             self._loop.stop()
-            self._thread.join(_STOP_S)
+            if threading.current_thread() is not self._thread:
+                self._thread.join(_STOP_S)
 
     def __enter__(self) -> Self:
         return self

@@ -139,7 +139,7 @@ def test_what_cannot_be(captures, tmp_path):
 def test_too_many(captures, monkeypatch):
     monkeypatch.setattr(recording, "MAX_CAPTURES", 1)
     captures.to_client(model.CaptureStream(), lambda: None)
-    with pytest.raises(NotFoundError, match="run already"):
+    with pytest.raises(UsageError, match="run already"):
         captures.to_client(model.CaptureStream(), lambda: None)
 
 

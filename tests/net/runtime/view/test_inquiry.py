@@ -129,6 +129,14 @@ def test_a_hook_that_fails_is_explained_once(caplog):
     assert inquiry.failures == {broken.name: 3}
 
 
+def test_a_hook_that_wants_to_end_everything_only_fails():
+    @on_flow
+    def leaving(info):
+        raise SystemExit(1)
+
+    assert Inquiry(Hooks([leaving])).flow(FLOW).refused == FAILED
+
+
 def test_slow_hooks_are_named(caplog):
     caplog.set_level(logging.WARNING, "sampan")
     took = iter([0.05, 0.2, 0.3, 0.5])

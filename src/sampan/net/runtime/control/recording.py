@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from sampan.errors import UsageError
 from sampan.net.runtime.assembly import Assembly
 from sampan.net.runtime.control import model
 from sampan.net.runtime.control.fault import NotFoundError
@@ -44,7 +45,7 @@ class Recording:
         """Begin one.
 
         Raises:
-            UsageError: the file cannot be made, or the filter makes no sense.
+            UsageError: the file cannot be made, the filter makes no sense, or too many run.
         """
         options = _options(asked)
         capture = self._begin(FileSink(Path(asked.path)), options)
@@ -84,7 +85,10 @@ class Recording:
             capture = Capture(sink, options, self._wall_ns)
             self._sweep()
             if len(self._captures) >= MAX_CAPTURES:
-                raise NotFoundError(f"{MAX_CAPTURES} captures run already")
+                raise UsageError(
+                    f"{MAX_CAPTURES} captures run already",
+                    hint="end one: sampan net capture --stop ID",
+                )
         except BaseException:
             sink.close()
             raise

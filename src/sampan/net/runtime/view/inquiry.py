@@ -82,7 +82,7 @@ class Inquiry:
             try:
                 answer = hook(verdict.subject)
                 verdict, is_last = _heard(verdict, answer)
-            except Exception:  # noqa: BLE001  whatever a user's function raises
+            except (Exception, SystemExit):  # noqa: BLE001  whatever a user's function raises
                 self._failed(hook)
                 return Verdict(subject, refused=FAILED)
             finally:
