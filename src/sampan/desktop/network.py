@@ -163,9 +163,11 @@ def _joined(spec: MachineSpec, options: Options, path: Path) -> Iterator[Connect
 @contextmanager
 def _own(spec: MachineSpec, options: Options, stop: Callable[[], None]) -> Iterator[Connection]:
     from sampan.desktop.control import controlled
+    from sampan.net.runtime.host.descriptor import raise_limit
     from sampan.net.runtime.usernet import UserNetwork
     from sampan.net.services import forward
 
+    raise_limit()
     forwards = tuple(each for text in options.publish for each in forward.parse(text))
     spec = msgspec.structs.replace(spec, mac=spec.mac or mac_address(spec.name))
     plugged = _plugged if options.link is Link.STREAM else _shared

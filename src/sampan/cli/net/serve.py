@@ -119,9 +119,11 @@ def command(
 @contextmanager
 def started(settings: Any, hooks: Path | None) -> Iterator[UserNetwork]:  # noqa: ANN401  net.Settings
     """A network with the hooks of a file."""
+    from sampan.net.runtime.host.descriptor import raise_limit
     from sampan.net.runtime.usernet import UserNetwork
     from sampan.net.runtime.view import hookfile
 
+    raise_limit()
     found: tuple[Hook[Any], ...] = hookfile.load(hooks) if hooks is not None else ()
     with UserNetwork(settings, found) as network:
         yield network
