@@ -23,7 +23,7 @@ from sampan.net.link.error import LinkError
 
 PORT = 62373
 WINDOW = 65_536
-MAX_PAYLOAD = 1 << 20
+MAX_PAYLOAD = WINDOW  # nobody may send more at once
 _GREETING = b"https://github.com/moby/vpnkit multiplexer protocol\n"
 _HEADER = struct.Struct("<HBI")
 _OPEN, _CLOSE, _SHUTDOWN, _DATA, _WINDOW = 1, 2, 3, 4, 5
@@ -140,6 +140,11 @@ class Decoder:
         self._greeted = False
         self._dedicated = False
 
+    @property
+    def is_greeted(self) -> bool:
+        """Whether the greeting was there."""
+        return self._greeted
+
     def received(self, data: bytes) -> list[Frame]:
         """The frames that `data` completes.
 
@@ -150,12 +155,15 @@ class Decoder:
         frames: list[Frame] = []
         if not self._greeted and not self._greet():
             return frames
+        start = 0  # of the next frame; what is before it goes at the end, once for all of them
         while not self._dedicated:
-            frame = self._frame()
-            if frame is None:
+            found = self._frame(start)
+            if found is None:
                 break
+            frame, start = found
             frames.append(frame)
             self._dedicated = isinstance(frame, Open) and frame.dedicated
+        self.rest = self.rest[start:]
         return frames
 
     def _greet(self) -> bool:
@@ -171,36 +179,47 @@ class Decoder:
         self._greeted = True
         return True
 
-    def _frame(self) -> Frame | None:
-        if len(self.rest) < _HEADER.size:
+    def _frame(self, start: int) -> tuple[Frame, int] | None:
+        """The frame that begins at `start`, and where the next one does; None if it is not whole.
+
+        Raises:
+            LinkError: it makes no sense.
+        """
+        data = self.rest
+        if len(data) - start < _HEADER.size:
             return None
-        length, command, channel = _HEADER.unpack_from(self.rest)
+        length, command, channel = _HEADER.unpack_from(data, start)
         if length < _HEADER.size:
             raise LinkError(f"the peer sends a frame of {length} bytes")
-        if len(self.rest) < length:
+        end = start + length
+        if len(data) < end:
             return None
-        body = self.rest[_HEADER.size : length]
-        end = length
-        frame: Frame
-        if command == _OPEN and body[:1] in (b"\1", b"\2"):
-            frame = Open(channel, Destination.parse(body[1:]), body[0] == 1)
-        elif command == _CLOSE and not body:
-            frame = Close(channel)
-        elif command == _SHUTDOWN and not body:
-            frame = Shutdown(channel)
-        elif command == _WINDOW and len(body) == 8:
-            frame = Window(channel, int.from_bytes(body, "little"))
-        elif command == _DATA and len(body) == 4:
-            end += int.from_bytes(body, "little")
-            if end - length > MAX_PAYLOAD:
-                raise LinkError(f"the peer sends {end - length} bytes at once")
-            if len(self.rest) < end:
+        body = data[start + _HEADER.size : end]
+        if command == _DATA and len(body) == 4:
+            size = int.from_bytes(body, "little")
+            if size > MAX_PAYLOAD:
+                raise LinkError(f"the peer sends {size} bytes at once")
+            if len(data) < end + size:
                 return None
-            frame = Data(channel, self.rest[length:end])
-        else:
-            raise LinkError(f"the peer sends command {command}, which makes no sense")
-        self.rest = self.rest[end:]
-        return frame
+            return Data(channel, data[end : end + size]), end + size
+        return _plain(command, channel, body), end
+
+
+def _plain(command: int, channel: int, body: bytes) -> Frame:
+    """A frame without a payload.
+
+    Raises:
+        LinkError: it is none.
+    """
+    if command == _OPEN and body[:1] in (b"\1", b"\2"):
+        return Open(channel, Destination.parse(body[1:]), body[0] == 1)
+    if command == _CLOSE and not body:
+        return Close(channel)
+    if command == _SHUTDOWN and not body:
+        return Shutdown(channel)
+    if command == _WINDOW and len(body) == 8:
+        return Window(channel, int.from_bytes(body, "little"))
+    raise LinkError(f"the peer sends command {command}, which makes no sense")
 
 
 def _framed(command: int, channel: int, body: bytes = b"") -> bytes:
