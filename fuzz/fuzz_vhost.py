@@ -76,7 +76,7 @@ def _send(writer: FrameWriter) -> None:
 
 def _converse(data: bytes) -> None:
     decoder, memory = Decoder(), _memory(data)
-    session = Session(Profile((True, False), config=b"config", takes_mtu=True), _fence)
+    session = Session(Profile((True, False), config=b"config", is_network=True), _fence)
     while data:
         chunk, data = data[: decoder.wanted], data[decoder.wanted :]
         fds = _fds(int.from_bytes(chunk[:4], "little")) if len(chunk) == HEADER.size else 0

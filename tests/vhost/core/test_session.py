@@ -13,7 +13,7 @@ from sampan.vhost.core.session import Profile, Session
 
 FEATURE = 1 << 5
 MODERN = Virtio.VERSION_1 | Virtio.PROTOCOL_FEATURES | Virtio.EVENT_INDEX | Virtio.INDIRECT
-PROFILE = Profile((True, False), FEATURE, config=b"config", takes_mtu=True)
+PROFILE = Profile((True, False), FEATURE, config=b"config", is_network=True)
 
 
 class Peer:
@@ -81,7 +81,11 @@ def test_features_are_negotiated(peer):
     assert not offered & 1 << 34  # packed rings
     peer.say(Request.GET_PROTOCOL_FEATURES)
     assert peer.answer() == (
-        Protocol.REPLY_ACK | Protocol.LOG_SHARED | Protocol.CONFIG | Protocol.MTU
+        Protocol.ANNOUNCE
+        | Protocol.REPLY_ACK
+        | Protocol.LOG_SHARED
+        | Protocol.CONFIG
+        | Protocol.MTU
     )
     peer.negotiate(MODERN | FEATURE)
     assert peer.answer() is None
@@ -192,6 +196,11 @@ def test_an_mtu_may_be_told(peer, words):
     assert peer.answer() == 0
     assert peer.say(Request.NET_SET_MTU, words.number(67), needs_reply=True) == []
     assert peer.answer() == 1
+
+
+def test_a_machine_that_moved_is_announced(peer):
+    said = peer.say(Request.SEND_RARP, b"\2abcde\0\0")
+    assert said == [event.MachineMoved(b"\2abcde")]
 
 
 def test_the_configuration_can_be_read(peer):

@@ -18,7 +18,7 @@ FEATURES = int(Virtio.VERSION_1 | Virtio.EVENT_INDEX | Virtio.PROTOCOL_FEATURES)
 class Echo:
     """A device that writes into ring 0 whatever it finds in ring 1."""
 
-    profile = Profile((True, False), takes_mtu=True)
+    profile = Profile((True, False), is_network=True)
 
     def __init__(self):
         self.said = []
@@ -40,6 +40,9 @@ class Echo:
 
     def mtu_set(self, mtu):
         self.said.append(("mtu", mtu))
+
+    def moved(self, mac):
+        self.said.append(("moved", mac))
 
     def kicked(self, index, enabled):
         if index != 1 or not enabled or 0 not in self.rings:
@@ -126,7 +129,8 @@ def test_questions_are_answered(front, words, device):
     front.say(Request.SET_PROTOCOL_FEATURES, words.number(1 << 3))
     front.say(Request.NET_SET_MTU, words.number(1400), flags=9)
     assert front.answer() == 0
-    assert device.said == [("mtu", 1400)]
+    front.say(Request.SEND_RARP, b"\2abcde\0\0")
+    assert device.said == [("mtu", 1400), ("moved", b"\2abcde")]
 
 
 def test_memory_may_be_shared_again(front, device):

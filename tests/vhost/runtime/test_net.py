@@ -166,6 +166,15 @@ def test_the_mtu_is_noted(front, device, words):
     assert device.mtu == 9000
 
 
+def test_a_machine_that_moved_is_heard(front, got):
+    """As any other frame of it, before its driver has said a word."""
+    front.say(Request.SEND_RARP, b"\2abcde\0\0")
+    [[frame]] = got
+    assert len(frame) == 12 + 60
+    assert frame[12:26] == b"\xff" * 6 + b"\2abcde" + b"\x80\x35"
+    assert frame[26:54] == bytes.fromhex("0001 0800 06 04 0003") + (b"\2abcde" + bytes(4)) * 2
+
+
 def test_a_driver_that_cheats_while_we_send(front, device, ends):
     """Found in the middle of somebody else's work: it ends when that is done."""
     front.start(ALL)

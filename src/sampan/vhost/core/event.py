@@ -85,6 +85,13 @@ class MtuSet:
     mtu: int
 
 
+@dataclass(frozen=True, slots=True)
+class MachineMoved:
+    """The machine with this MAC goes on here; tell those who may know it elsewhere."""
+
+    mac: bytes
+
+
 Event: TypeAlias = (
     MemoryOffered
     | LogOffered
@@ -96,4 +103,5 @@ Event: TypeAlias = (
     | RingsInterrupted
     | RingStopped
     | MtuSet
+    | MachineMoved
 )

@@ -35,6 +35,7 @@ class Protocol(IntFlag):
     """Features of the vhost-user protocol."""
 
     LOG_SHARED = 1 << 1
+    ANNOUNCE = 1 << 2  # "RARP": a machine that was moved may be announced by its device
     REPLY_ACK = 1 << 3
     MTU = 1 << 4
     CONFIG = 1 << 9

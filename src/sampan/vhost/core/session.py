@@ -31,6 +31,7 @@ from sampan.vhost.core.event import (
     Event,
     KickSet,
     LogOffered,
+    MachineMoved,
     MemoryOffered,
     MtuSet,
     RingEnabled,
@@ -57,7 +58,7 @@ class Profile:
     writable: tuple[bool, ...]
     features: int = 0  # of this kind of device; those of rings are added
     config: bytes = b""  # its configuration space, if the front-end is to ask for it
-    takes_mtu: bool = False
+    is_network: bool = False  # it may be told an MTU, and to announce its machine
 
 
 class _Slot:
@@ -103,6 +104,7 @@ class Session:
             Request.GET_PROTOCOL_FEATURES: self._get_protocol_features,
             Request.SET_PROTOCOL_FEATURES: self._set_protocol_features,
             Request.SET_VRING_ENABLE: self._set_enable,
+            Request.SEND_RARP: self._announce,
             Request.NET_SET_MTU: self._set_mtu,
             Request.GET_CONFIG: self._get_config,
             Request.SET_CONFIG: self._set_config,
@@ -121,8 +123,8 @@ class Session:
         offered = Protocol.REPLY_ACK | Protocol.LOG_SHARED
         if self._profile.config:
             offered |= Protocol.CONFIG
-        if self._profile.takes_mtu:
-            offered |= Protocol.MTU
+        if self._profile.is_network:
+            offered |= Protocol.MTU | Protocol.ANNOUNCE
         return offered
 
     # What can be asked
@@ -228,6 +230,9 @@ class Session:
     def _set_mtu(self, message: Message) -> list[Event]:
         mtu = message.number()
         return [MtuSet(mtu)] if _MIN_MTU <= mtu <= _MAX_MTU else []
+
+    def _announce(self, message: Message) -> list[Event]:
+        return [MachineMoved(message.number().to_bytes(8, "little")[:6])]
 
     def _get_config(self, message: Message) -> list[Event]:
         offset, size = message.config()

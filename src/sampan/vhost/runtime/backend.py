@@ -67,6 +67,9 @@ class Device(Protocol):
     def mtu_set(self, mtu: int) -> None:
         """The front-end told the driver this MTU."""
 
+    def moved(self, mac: bytes) -> None:
+        """The machine with this MAC came here from elsewhere."""
+
 
 class Backend:
     """A connected front-end. `ended(why)` is called once, if it was not we who closed."""
@@ -162,6 +165,8 @@ class Backend:
                 device.interrupted()
             case event.MtuSet(mtu):
                 device.mtu_set(mtu)
+            case event.MachineMoved(mac):
+                device.moved(mac)
             case _:
                 self._ring_changed(happened)
 

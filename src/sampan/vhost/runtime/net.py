@@ -8,6 +8,7 @@ memory when they are sent, or wait if it has left no room; they must stay as the
 from __future__ import annotations
 
 import mmap
+import struct
 from collections.abc import Callable, Iterable
 from functools import partial
 from typing import TypeAlias
@@ -34,9 +35,17 @@ OFFLOADS = (
     | Net.GUEST_CSUM | Net.GUEST_TSO4 | Net.GUEST_TSO6 | Net.GUEST_ECN
 )  # fmt: skip
 FEATURES = OFFLOADS | Net.MERGED_BUFFERS | Net.MTU
-PROFILE = Profile(writable=(True, False), features=FEATURES, takes_mtu=True)
+PROFILE = Profile(writable=(True, False), features=FEATURES, is_network=True)
+
+_RARP = struct.Struct("!HHBBH6s4s6s4s")
 
 Received: TypeAlias = Callable[[list[memoryview]], None]
+
+
+def announcement(mac: bytes) -> bytes:
+    """An Ethernet frame that asks for a machine's own address (RARP, RFC 903); nobody answers."""
+    question = _RARP.pack(1, 0x0800, 6, 4, 3, mac, b"", mac, b"")
+    return (b"\xff" * 6 + mac + b"\x80\x35" + question).ljust(60, b"\0")
 
 
 class NetDevice:
@@ -121,6 +130,10 @@ class NetDevice:
     def mtu_set(self, mtu: int) -> None:
         """See `Device.mtu_set`."""
         self.mtu = mtu
+
+    def moved(self, mac: bytes) -> None:
+        """See `Device.moved`: a frame in the machine's name, from which switches learn."""
+        self._received([memoryview(bytes(HEADER_LENGTH) + announcement(mac))])
 
     def kicked(self, index: int, enabled: bool) -> None:
         """See `Device.kicked`."""
