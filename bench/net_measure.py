@@ -26,7 +26,8 @@ _TICKS = os.sysconf("SC_CLK_TCK")
 class Sample:
     """One measured value: Gbit/s, per cent lost or times per second; None when it failed.
 
-    `cpu_s` is the processor time the contender used in it, `seconds` how long it took.
+    `cpu_s` is the processor time the contender used in it, `kernel_s` the kernel's part of that,
+    and `seconds` how long it took.
     """
 
     contender: str
@@ -35,6 +36,7 @@ class Sample:
     measure: str
     value: float | None
     cpu_s: float
+    kernel_s: float
     seconds: float
 
 
@@ -49,13 +51,14 @@ def processes(pid: int) -> Iterator[int]:
         yield from processes(int(child))
 
 
-def cpu_s(pid: int) -> float:
-    """Processor time that a process and its children have used."""
-    total = 0
+def cpu_s(pid: int) -> tuple[float, float]:
+    """Processor time that a process and its children have used: in all, and in the kernel."""
+    total = kernel = 0
     for one in processes(pid):
         fields = Path(f"/proc/{one}/stat").read_text().rpartition(")")[2].split()
         total += int(fields[11]) + int(fields[12])
-    return total / _TICKS
+        kernel += int(fields[12])
+    return total / _TICKS, kernel / _TICKS
 
 
 def peak_mb(pid: int) -> float:
@@ -127,15 +130,15 @@ class Session:
             except (SampanError, TimeoutError, ValueError) as error:
                 sys.stderr.write(f"{self._contender.name} MTU {self._mtu} {name}: {error}\n")
                 value = None
-            used = self._cpu_s() - before
+            used, kernel = (now - then for now, then in zip(self._cpu_s(), before, strict=True))
             who = self._contender.name
-            yield Sample(who, self._mtu, number, name, value, used, self._seconds)
+            yield Sample(who, self._mtu, number, name, value, used, kernel, self._seconds)
 
     def _peak_mb(self) -> float:
         return 0.0 if self._child is None else peak_mb(self._child.pid)
 
-    def _cpu_s(self) -> float:
-        return 0.0 if self._child is None else cpu_s(self._child.pid)
+    def _cpu_s(self) -> tuple[float, float]:
+        return (0.0, 0.0) if self._child is None else cpu_s(self._child.pid)
 
     def _client(self, name: str, port: int, *arguments: str) -> float:
         argv: list[str | Path] = [

@@ -44,6 +44,11 @@ class Medians:
         ]
         return statistics.median(found) if found else None
 
+    def share(self, who: str, mtu: int, measure: str) -> float | None:
+        """How many per cent of the contender's processor time the kernel spent."""
+        found = [one.kernel_s / one.cpu_s for one in self._of(who, mtu, measure) if one.cpu_s]
+        return 100 * statistics.median(found) if found else None
+
     def _of(self, who: str, mtu: int, measure: str) -> list[Sample]:
         wanted = (who, mtu, measure)
         return [one for one in self._samples if (one.contender, one.mtu, one.measure) == wanted]
@@ -110,6 +115,7 @@ def costs(found: Medians, names: Sequence[str], mtu: int) -> str:
             name,
             *(shown(found.per(name, mtu, one, 8), 2) for one in _GBIT),
             *(shown(found.per(name, mtu, one, 10_000), 2) for one in _RATES),
+            *(shown(found.share(name, mtu, one), 0, " %") for one in ("up", "down", "conn 16")),
         )
         for name in names
         if name != "veth"
@@ -117,6 +123,7 @@ def costs(found: Medians, names: Sequence[str], mtu: int) -> str:
     head = (
         "processor seconds", "per GB up", "down", "up x4", "down x4", "per 10,000 round trips",
         "connections, 1", "16 at once", "closed by server",
+        "of it in the kernel: up", "down", "16 at once",
     )  # fmt: skip
     return rows(head, table)
 
