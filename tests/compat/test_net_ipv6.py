@@ -7,6 +7,8 @@ import socket
 
 import pytest
 
+from sampan.net.runtime.host.route import Target
+
 pytestmark = pytest.mark.compat
 PREFIX, GATEWAY, HOST = "fdc0:a841:6500:", "fdc0:a841:6500::1", "fdc0:a841:6500::fe"
 
@@ -61,16 +63,16 @@ def test_refused_at_once(machine, advertised):
         machine.connect(HOST, port)
 
 
-def test_no_way_out_is_told_at_once(machine, advertised):
-    """What the host's kernel says of an address is what the machine's says."""
-    nowhere = "2001:db8::1"
-    with socket.socket(socket.AF_INET6) as probe:
-        probe.setblocking(False)
-        said = probe.connect_ex((nowhere, 9))
-    if said not in (errno.ENETUNREACH, errno.EHOSTUNREACH):
-        pytest.skip("the host has IPv6")
+@pytest.mark.parametrize("machines", ["2001:db8::1", "198.51.100.1"], ids=["IPv6", "IPv4"])
+def test_no_way_out_is_told_at_once(virtual_network, machine, advertised, machines):
+    """The host's side leads to where no kernel has a route for TCP."""
+
+    def lead_nowhere(assembly):
+        assembly.router.target = lambda _: Target(socket.AF_INET, "255.255.255.255")
+
+    virtual_network.call(lead_nowhere)
     with pytest.raises(OSError, match=r"unreachable|No route") as failure:
-        machine.connect(nowhere, 9)
+        machine.connect(machines, 9)
     assert failure.value.errno in (errno.ENETUNREACH, errno.EHOSTUNREACH)
 
 
