@@ -114,3 +114,58 @@ def test_the_machine_breaks_off(net, serve):
     assert talks[0].told == ["gone"]
     talks[0].conversation.write(b"to nobody")
     talks[0].conversation.close()
+
+
+def test_much_is_heard_in_pieces_with_turns_for_others(net, serve, monkeypatch):
+    monkeypatch.setattr(channel, "PIECE", 100)
+    talks = serve()
+    net.machine.connect(SERVICE).send(bytes(range(250)) * 4).finish()
+    net.until(lambda: talks and "finished" in talks[0].told)
+    *pieces, end = talks[0].told[: talks[0].told.index("finished") + 1]
+    assert {len(each) for each in pieces} == {100}
+    assert b"".join(pieces) == bytes(range(250)) * 4
+    assert end == "finished"
+
+
+def test_who_does_not_take_answers_is_not_heard(net, serve, monkeypatch):
+    monkeypatch.setattr(channel, "PIECE", 100)
+    monkeypatch.setattr(channel, "ENOUGH", 300)
+    talks = serve()
+    connection = net.machine.connect(SERVICE, window=0)
+    net.until(lambda: connection.state == "open")
+    connection.send(b"q" * 5000)
+    net.settle()
+    assert len(b"".join(talks[0].told)) == 300
+    connection.open_window(65535)
+    net.until(lambda: len(connection.data) == 5000)
+    assert connection.state == "open"
+
+
+def test_what_comes_behind_the_end_is_dropped(net, serve):
+    talks = serve(close=True)
+    connection = net.machine.connect(SERVICE).send(b"x" * 5000)
+    net.until(lambda: connection.is_ended)
+    assert talks[0].told == []
+    assert all(not flow.pending for flow in net.engine.stack.flows)
+
+
+def test_a_service_that_fails_later_costs_its_conversation(net, monkeypatch, caplog):
+    monkeypatch.setattr(channel, "PIECE", 2)
+
+    class Failing(Talk):
+        def received(self, data):
+            if data == b"cd":
+                raise ZeroDivisionError
+            super().received(data)
+
+    talks = []
+
+    def begin(conversation):
+        talks.append(Failing(conversation))
+        return talks[-1]
+
+    net.outbound.serve(SERVICE, begin)
+    connection = net.machine.connect(SERVICE).send(b"abcdef")
+    net.until(lambda: connection.state == "reset")
+    assert talks[0].told == [b"ab", "gone"]
+    assert "ZeroDivisionError" in caplog.text

@@ -4,6 +4,7 @@ import pytest
 
 from sampan.net.core.endpoint import Endpoint
 from sampan.net.core.event import Refusal
+from sampan.net.runtime import outbound
 from sampan.net.runtime.host.route import HostAccess
 
 OUTSIDE = Endpoint(bytes([93, 184, 216, 34]), 80)
@@ -52,6 +53,19 @@ def test_services_come_before_everything(net, remote):
     connection = net.machine.connect(remote)
     net.until(lambda: connection.state == "open")
     assert served == [remote]
+
+
+def test_a_link_has_a_share_of_the_services(net, remote, monkeypatch):
+    monkeypatch.setattr(outbound, "MAX_TALKS", 2)
+    net.outbound.serve(remote, lambda _: Deaf())
+    first, second, third = (net.machine.connect(remote) for _ in range(3))
+    net.until(lambda: third.state == "refused")
+    assert first.state == second.state == "open"
+    assert net.add(bytes([192, 168, 65, 9])).connect(remote).state == "opening"
+    first.reset()
+    net.settle()
+    again = net.machine.connect(remote)
+    net.until(lambda: again.state == "open")
 
 
 def test_gates_may_refuse(net, remote):

@@ -16,6 +16,8 @@ from sampan.net.core.stack import Stack
 from sampan.net.runtime.loop import Loop
 
 MAX_UNSENT = 1 << 20  # what a service may have written that the machine has not taken
+ENOUGH = 1 << 16  # of that; meanwhile it is not asked for more
+PIECE = 1 << 10  # bytes that a service hears at once, before others have their turn
 
 
 class Channel(Protocol):
@@ -53,15 +55,27 @@ class Talk(Protocol):
 class Conversation:
     """A channel to a service in this process; `talk` is made by `begin`, with this to write to.
 
-    A machine that does not take what it asked for is cut off after `MAX_UNSENT` bytes.
+    What a machine says is heard in pieces, one in each turn, and not as long as it does not take
+    the answers: the rest waits in the flow, whose window closes. Who takes nothing of what it
+    asked for is cut off after `MAX_UNSENT` bytes. `when_over` is called once.
     """
 
-    __slots__ = ("_closing", "_finished", "_flow", "_loop", "_stack", "_talk", "_unsent")
+    __slots__ = (
+        "_closing", "_finished", "_flow", "_hears", "_is_told_end", "_loop", "_stack", "_talk",
+        "_unsent", "_when_over",
+    )  # fmt: skip
 
     def __init__(
-        self, loop: Loop, stack: Stack, flow: Flow, begin: Callable[[Conversation], Talk]
+        self,
+        loop: Loop,
+        stack: Stack,
+        flow: Flow,
+        begin: Callable[[Conversation], Talk],
+        when_over: Callable[[], None] | None = None,
     ) -> None:
         self._loop = loop
+        self._when_over = when_over
+        self._hears = self._is_told_end = False
         self._stack = stack
         self._flow = flow
         self._unsent = bytearray()
@@ -99,12 +113,45 @@ class Conversation:
 
     def readable(self, now: float) -> None:
         """See `Channel.readable`."""
-        flow = self._flow
-        while flow.pending:
-            data = b"".join(flow.data())
+        if self._hears:
+            self._flow.consumed(0)
+        else:
+            self._hear()
+
+    def _hear(self) -> None:
+        """Take a piece of what the machine said, and its end behind the last."""
+        self._hears = False
+        flow, talk = self._flow, self._talk
+        if talk is None or self._closing:  # nobody listens any more
+            flow.consumed(flow.pending)
+            return
+        if len(self._unsent) < ENOUGH:
+            data = _beginning(flow, PIECE)
             flow.consumed(len(data))
-            if self._talk is not None:
-                self._talk.received(data)
+            if data:
+                talk.received(data)
+        else:
+            flow.consumed(0)
+        if flow.pending:
+            self._hear_soon()
+        elif flow.is_finished and not self._is_told_end:
+            self._is_told_end = True
+            talk.finished()
+
+    def _hear_on(self) -> None:
+        """In a turn of its own. A service that raises costs this conversation."""
+        try:
+            self._hear()
+        except Exception:
+            self._flow.abort(self._loop.now())
+            self._told()
+            raise
+
+    def _hear_soon(self) -> None:
+        """Hear more in the next turn, unless there are answers enough to be taken first."""
+        if not self._hears and len(self._unsent) < ENOUGH:
+            self._hears = True
+            self._loop.call_soon(self._hear_on)
 
     def writable(self, now: float) -> None:
         """See `Channel.writable`."""
@@ -113,8 +160,6 @@ class Conversation:
     def finished(self, now: float) -> None:
         """See `Channel.finished`."""
         self.readable(now)
-        if self._talk is not None:
-            self._talk.finished()
 
     def gone(self, reason: Reason | None, now: float) -> None:
         """See `Channel.gone`."""
@@ -124,6 +169,8 @@ class Conversation:
         """The talk is over, and hears of it once."""
         talk, self._talk = self._talk, None
         if talk is not None:
+            if self._when_over is not None:
+                self._when_over()
             talk.gone()
 
     def _pump(self) -> None:
@@ -139,3 +186,15 @@ class Conversation:
         if self._closing and not unsent and not self._finished and flow.is_alive:
             self._finished = True
             flow.finish(self._loop.now())
+        if flow.pending:
+            self._hear_soon()
+
+
+def _beginning(flow: Flow, size: int) -> bytes:
+    """At most the first `size` bytes of what waits."""
+    data = bytearray()
+    for buffer in flow.data():
+        data += memoryview(buffer)[: size - len(data)]
+        if len(data) == size:
+            break
+    return bytes(data)

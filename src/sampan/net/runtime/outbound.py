@@ -6,6 +6,7 @@ In this order: a service at that address; the gate (policy and hooks), which may
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TypeAlias
@@ -14,12 +15,15 @@ from sampan.net.core import event
 from sampan.net.core.endpoint import Endpoint
 from sampan.net.core.event import Refusal
 from sampan.net.core.flow import Flow
+from sampan.net.core.port import Port
 from sampan.net.core.udp import UdpFlow
 from sampan.net.runtime.channel import Conversation, Talk
 from sampan.net.runtime.engine import Engine
 from sampan.net.runtime.host import tcp, udp
 from sampan.net.runtime.host.ping import Pinger
 from sampan.net.runtime.host.route import Router, Target
+
+MAX_TALKS = 128  # with services, of one link
 
 Begin: TypeAlias = Callable[[Conversation], Talk]
 Take: TypeAlias = Callable[[UdpFlow, float], None]
@@ -48,6 +52,7 @@ class HostOutbound:
         self.gates = Gates()
         self.watch_flow: Callable[[Flow], tcp.Tap | None] = _unwatched
         self._talks: dict[Endpoint, Begin] = {}
+        self._talking: Counter[Port] = Counter()
         self._takers: dict[Endpoint, Take] = {}
         self._udp = udp.UdpSockets(engine.loop)
         self._pinger = Pinger(engine)
@@ -67,7 +72,7 @@ class HostOutbound:
         """See `engine.Outbound`."""
         begin = self._talks.get(flow.remote)
         if begin is not None:
-            Conversation(self.engine.loop, self.engine.stack, flow, begin)
+            self._talk(flow, begin, now)
             return
         for gate in self.gates.flow:
             if (refusal := gate(flow)) is not None:
@@ -81,6 +86,21 @@ class HostOutbound:
             if detour(flow, target, now):
                 return
         self.connect(flow, target, flow.remote.port, now)
+
+    def _talk(self, flow: Flow, begin: Begin, now: float) -> None:
+        """Lead a flow to a service, within its link's share of them."""
+        port = flow.port
+        if self._talking[port] >= MAX_TALKS:
+            flow.refuse(Refusal.REFUSED, now)
+            return
+
+        def over() -> None:
+            self._talking[port] -= 1
+            if not self._talking[port]:
+                del self._talking[port]
+
+        Conversation(self.engine.loop, self.engine.stack, flow, begin, over)
+        self._talking[port] += 1
 
     def connect(self, flow: Flow, target: Target, port: int, now: float) -> None:
         """Lead a flow to a host's side address."""
