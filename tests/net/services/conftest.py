@@ -38,12 +38,21 @@ class Play:
         return self.dns.actions()
 
     def answer(
-        self, sent: Action, zone: str = "", *, rcode: int = 0, tc: int = 0, auth: str = ""
+        self,
+        sent: Action,
+        zone: str = "",
+        *,
+        rcode: int = 0,
+        tc: int = 0,
+        auth: str = "",
+        bare: bool = False,
     ) -> list[Action]:
         """What a server makes of a query that was sent to it."""
         assert isinstance(sent, SendQuery)
         reply = dnslib.DNSRecord.parse(sent.data).reply()
         reply.header.rcode, reply.header.tc, reply.header.aa = rcode, tc, 0
+        if bare:
+            reply.questions.clear()
         if zone:
             reply.add_answer(*dnslib.RR.fromZone(zone))
         if auth:

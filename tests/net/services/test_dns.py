@@ -113,6 +113,14 @@ def test_a_truncated_answer_is_asked_for_again_over_tcp(play):
     assert second.exchange not in play.closed(play.dns.actions())
 
 
+def test_a_truncated_answer_need_not_repeat_the_question(play):
+    first, _ = play.ask("www.example.com")
+    [again] = play.sent(play.answer(first, tc=1, bare=True))
+    assert again.over_tcp
+    assert play.sent(play.answer(again, tc=1, bare=True)) == []  # over TCP it must be whole
+    assert str(play.reply(play.answer(again, WWW)).a.rdata) == "1.2.3.4"
+
+
 def test_a_server_without_tcp_still_has_its_short_answer(play):
     first, second = play.ask("www.example.com")
     [again] = play.sent(play.answer(first, WWW, tc=1))

@@ -350,12 +350,16 @@ def _fault(query: Message) -> int | None:
 
 
 def _answers(answer: Message, asked: _Exchange, pending: _Pending) -> bool:
-    """Whether a message is an answer to what was asked. A failure need not repeat the question."""
+    """Whether a message is an answer to what was asked.
+
+    One that has failed, or is cut off, need not repeat the question.
+    """
     if not answer.response or answer.identifier != asked.identifier:
         return False
     if not dnsanswer.can_be_sent(answer):
         return False
     if not answer.questions:
-        return answer.code not in (ResponseCode.NO_ERROR, ResponseCode.NAME_ERROR)
+        failed = answer.code not in (ResponseCode.NO_ERROR, ResponseCode.NAME_ERROR)
+        return failed or (answer.truncated and not asked.over_tcp)
     question = answer.questions[0]
     return fold(question.name) == pending.key.name and question.kind == pending.key.kind
