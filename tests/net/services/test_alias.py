@@ -69,3 +69,12 @@ def test_an_answer_about_the_root_teaches_nothing():
     aliases = Aliases()
     aliases.learn(ME, Question((), Type.A), Message(1), 0)
     assert aliases.names(ME, THERE, 1) == ()
+
+
+def test_machines_that_are_gone_are_forgotten_together():
+    aliases = Aliases()
+    told(aliases, "a.example")
+    aliases.keep(lambda machine: machine == ME)
+    assert len(aliases) == 1
+    aliases.keep(lambda machine: machine == OTHER)
+    assert len(aliases) == 0

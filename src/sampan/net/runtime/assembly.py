@@ -174,6 +174,10 @@ class Assembly:
 
     def _unplugged(self, plug: Plug) -> None:
         """A link is gone, of itself or because somebody wanted it; so are its machines."""
+        for machine in self.directory.machines:
+            if machine.port is plug.port:
+                for address in self.dhcp.names.addresses(machine.mac):
+                    self.aliases.forget(address)  # it may be another's next
         self.directory.unplugged(plug.port)
         self.dhcp.refresh(self.engine.loop.now())
 

@@ -68,6 +68,10 @@ class HostOutbound:
         else:
             self._takers[address] = take
 
+    def serves_datagrams(self, address: Endpoint) -> bool:
+        """Whether datagrams to `address` are somebody's."""
+        return address in self._takers
+
     def flow_opened(self, flow: Flow, now: float) -> None:
         """See `engine.Outbound`."""
         begin = self._talks.get(flow.remote)

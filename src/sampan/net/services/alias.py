@@ -6,12 +6,15 @@ gives the names of an address, the latest first, as one machine learnt them. Nam
 of CNAMEs count: the machine asked for the first and reached the last.
 
 A name is kept for as long as its answer may be used and then some, because connections outlive
-answers. Bounded: addresses of one machine, names of one address; the oldest go first.
+answers. Bounded: addresses of one machine, names of one address; the oldest go first. Whoever
+knows which machines there are bounds those, by `forget` and `keep`.
 
 It is a memory, not a proof: a machine may connect to an address under another name's cover.
 """
 
 from __future__ import annotations
+
+from collections.abc import Callable
 
 from sampan.net.wire.dns import CLASS_IN, Message, Question, Type, fold, format_name
 
@@ -46,6 +49,14 @@ class Aliases:
     def forget(self, machine: bytes) -> None:
         """A machine is gone: its address may be another's next."""
         self._machines.pop(machine, None)
+
+    def __len__(self) -> int:
+        return len(self._machines)
+
+    def keep(self, is_there: Callable[[bytes], bool]) -> None:
+        """Forget the machines that are not there any more."""
+        for machine in [each for each in self._machines if not is_there(each)]:
+            del self._machines[machine]
 
     def _put(self, machine: bytes, address: bytes, names: list[str], until: float) -> None:
         addresses = self._machines.setdefault(machine, {})

@@ -110,16 +110,22 @@ class Server:
         self.pool = pool
         self._events: list[Leased | Released] = []
 
-    def received(self, data: bytes, now: float, owner: int = 0) -> Reply | None:
+    def received(
+        self, data: bytes, now: float, owner: int = 0, sender: bytes = b""
+    ) -> Reply | None:
         """Take the payload of a datagram to port 67; send the reply if there is one.
 
-        `owner` is the port of the switch it came from. Look at `events` afterwards.
+        `owner` is the port of the switch it came from, `sender` the MAC that sent the frame: a
+        message about another card is passed over, so that nobody gives away what is another's.
+        Look at `events` afterwards.
 
         Raises:
             MalformedError: the payload is no DHCP message.
         """
         message = Dhcp.parse(data)
         if not message.request or message.relay != ANY_IPV4 or message.mac[0] & 1:
+            return None
+        if sender and message.mac != sender:
             return None
         match message.message_type:
             case MessageType.DISCOVER:

@@ -10,7 +10,7 @@ from sampan.net.runtime.service.dhcp import DhcpService
 from sampan.net.services.dhcp import Leased, Released, Settings
 from sampan.net.services.lease import Pool, Snapshot
 from sampan.net.wire.address import parse_ip
-from sampan.net.wire.dhcpv4 import MessageType
+from sampan.net.wire.dhcpv4 import Code, Dhcp, MessageType
 
 FIRST, LAST = parse_ip("192.168.65.10"), parse_ip("192.168.65.20")
 SOMEBODY = Endpoint(bytes([192, 0, 2, 9]), 9)
@@ -196,3 +196,21 @@ def test_folder_that_cannot_be_written(net, make_service, make_client, tmp_path,
     net.advance(dhcp_module.SAVE_AFTER_S)
     net.until(lambda: "cannot be kept" in caplog.text)
     assert service.leases(net.now())
+
+
+def test_nobody_speaks_for_another_card(net, service, make_client, resolve):
+    ip = make_client(name="web").lease()
+    other = net.add(bytes([192, 168, 65, 30]))
+    thief = make_client(other, name="mine")
+    for kind in (MessageType.RELEASE, MessageType.DECLINE, MessageType.REQUEST):
+        forged = Dhcp(
+            True, 7, net.machine.mac, client=ip,
+            options={
+                Code.MESSAGE_TYPE: bytes([kind]), Code.REQUESTED_ADDRESS: ip,
+                Code.HOST_NAME: b"mine",
+            },
+        )  # fmt: skip
+        thief.send(forged.emit())
+    assert other.datagrams == []
+    assert resolve("web") == (ip,)
+    assert resolve("mine") is None

@@ -80,3 +80,26 @@ def test_a_full_disk_leaves_a_whole_file(make, monkeypatch):
     with pytest.raises(HarFileError, match="No space left"):
         file.add(SEEN, server="192.0.2.1", connection="8")
     assert len(read(file.path)) == 1
+
+
+def test_a_pipe_is_no_archive(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(HarFileError, match="cannot be written"):
+        HarFile(tmp_path / "pipe", version="1", epoch_s=0.0)
+    reader = os.open(tmp_path / "pipe", os.O_RDONLY | os.O_NONBLOCK)
+    with pytest.raises(HarFileError, match="Illegal seek"):
+        HarFile(tmp_path / "pipe", version="1", epoch_s=0.0)
+    os.close(reader)
+
+
+def test_a_disk_that_takes_nothing_any_more(make, monkeypatch):
+    file = make()
+
+    def fail(*_):
+        raise OSError(errno.EIO, "Input/output error")
+
+    monkeypatch.setattr(os, "pwrite", fail)
+    with pytest.raises(HarFileError, match="Input/output error"):
+        file.add(SEEN, server="192.0.2.1", connection="7")
+    with pytest.raises(HarFileError, match="is closed"):
+        file.add(SEEN, server="192.0.2.1", connection="7")

@@ -1,3 +1,4 @@
+import errno
 import json
 import socket
 
@@ -162,3 +163,24 @@ def test_an_archive_that_cannot_be_written_ends(view, talk, tmp_path, monkeypatc
     file.close()
     assert caplog.text.count("no space left") == 1
     assert len(view.records) == 2
+
+
+def test_connections_that_never_were_are_not_watched(net, view, monkeypatch):
+    class Nowhere(socket.socket):
+        def connect_ex(self, address):
+            return errno.ENETUNREACH
+
+    with monkeypatch.context() as patched:
+        patched.setattr(socket, "socket", Nowhere)
+        first = net.machine.connect(Endpoint(bytes([192, 0, 2, 1]), 80))
+        net.until(lambda: first.state != "opening" or net.machine.unreachable)
+        assert view._taps == {}
+
+        def fail(*_):
+            raise OSError(errno.EMFILE, "Too many open files")
+
+        patched.setattr(socket, "socket", fail)
+        net.machine.unreachable.clear()
+        net.machine.connect(Endpoint(bytes([192, 0, 2, 1]), 80))
+        net.until(lambda: net.machine.unreachable)
+    assert view._taps == {}

@@ -1,3 +1,5 @@
+import os
+
 import pytest
 
 from sampan.errors import UsageError
@@ -57,3 +59,14 @@ def test_pulling(monkeypatch):
     assert not pull.is_full
     pull.close()
     assert (pull.ended, len(woken)) == (True, 3)
+
+
+def test_a_pipe_is_no_file(tmp_path):
+    """Nobody reads it: opening it would wait, and the network with it."""
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(UsageError, match="cannot be written"):
+        FileSink(tmp_path / "pipe")
+    reader = os.open(tmp_path / "pipe", os.O_RDONLY | os.O_NONBLOCK)
+    with pytest.raises(UsageError, match="it is a pipe"):
+        FileSink(tmp_path / "pipe")
+    os.close(reader)

@@ -7,6 +7,7 @@ folder is made for them alone, and each connection's peer is asked for. There ar
 
 from __future__ import annotations
 
+import errno
 import os
 import socket
 from collections.abc import Callable
@@ -26,6 +27,8 @@ from sampan.net.runtime.poller import READ
 _log = log.get(__name__)
 MAX_CONNECTIONS = 64
 SWEEP_S = 1.0
+PAUSE_S = 0.5  # without descriptors, before it is tried again
+_SHORT = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
 
 
 class Server:
@@ -50,7 +53,9 @@ class Server:
         while True:
             try:
                 connection, _peer = self._bound.socket.accept()
-            except OSError:  # nobody waits any more, or there is no descriptor to be had
+            except OSError as error:  # nobody waits any more, or there is no descriptor to be had
+                if error.errno in _SHORT:
+                    self._pause(error)
                 return
             connection.setblocking(False)
             refusal = self._refusal(connection)
@@ -62,6 +67,15 @@ class Server:
                 gone = self._connections.discard
                 self._connections.add(Connection(self._loop, connection, self._answer, gone))
                 self._sweep_later()
+
+    def _pause(self, error: OSError) -> None:
+        _log.warning("cannot take a client of the control API: %s", error.strerror)
+        self._loop.change(self._bound.socket.fileno(), 0)
+        self._loop.call_at(self._loop.now() + PAUSE_S, self._resume)
+
+    def _resume(self) -> None:
+        if self._bound.socket.fileno() >= 0:
+            self._loop.change(self._bound.socket.fileno(), READ)
 
     def _refusal(self, connection: socket.socket) -> Response | None:
         """What to tell a client that is not served."""

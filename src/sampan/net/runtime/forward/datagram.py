@@ -11,6 +11,7 @@ from collections import OrderedDict
 from collections.abc import Callable
 
 from sampan.net.core.endpoint import Endpoint
+from sampan.net.core.event import Refusal
 from sampan.net.core.udp import UdpFlow
 from sampan.net.runtime.forward.listener import Sources
 from sampan.net.runtime.host.udp import MAX_DATAGRAM
@@ -20,20 +21,30 @@ from sampan.net.runtime.poller import READ
 MAX_SESSIONS = 1024
 IDLE_S = 180.0
 READS = 64
+TRIES = 64  # to find a port that is free
 _Peer = tuple[object, ...]  # an address as `recvfrom` gives it
 
 
 class _Session:
-    """One peer's datagrams. The machine's flow to our port is led here by `outbound`."""
+    """One peer's datagrams. The machine's flow to our port is led here by `outbound`.
 
-    def __init__(self, bound: socket.socket, peer: _Peer, ours: Endpoint, now: float) -> None:
+    Only the machine that the forward leads to may answer, from its port: others could guess ours.
+    """
+
+    def __init__(
+        self, bound: socket.socket, peer: _Peer, ours: Endpoint, guest: Endpoint, now: float
+    ) -> None:
         self._socket = bound
         self._peer = peer
         self.ours = ours
+        self.guest = guest
         self.used = now
 
     def datagrams(self, flow: UdpFlow, now: float) -> None:
-        """The machine answers."""
+        """A machine answers."""
+        if flow.guest != self.guest:
+            flow.refuse(Refusal.REFUSED, now)
+            return
         self.used = now
         for datagram in flow.datagrams():
             try:
@@ -71,19 +82,32 @@ class DatagramForward:
                 return
             if guest is not None:
                 session = self._session(peer, guest, now)
-                self._engine.stack.send_datagram(session.ours, guest, data, now)
+                if session is not None:
+                    self._engine.stack.send_datagram(session.ours, guest, data, now)
 
-    def _session(self, peer: _Peer, guest: Endpoint, now: float) -> _Session:
+    def _session(self, peer: _Peer, guest: Endpoint, now: float) -> _Session | None:
+        """The session of a peer; None if there is no port for one."""
         session = self._sessions.get(peer)
         if session is None:
             if len(self._sessions) >= MAX_SESSIONS:
                 self._end(next(iter(self._sessions)))
-            ours = self._sources.endpoint(guest.address)
-            session = self._sessions[peer] = _Session(self._socket, peer, ours, now)
+            ours = self._free_port(guest.address)
+            if ours is None:
+                return None
+            session = self._sessions[peer] = _Session(self._socket, peer, ours, guest, now)
             self._outbound.serve_datagrams(ours, session.datagrams)
+        session.guest = guest  # another, when the machine of that name is another
         session.used = now
         self._sessions.move_to_end(peer)
         return session
+
+    def _free_port(self, towards: bytes) -> Endpoint | None:
+        """A port of ours that no other session has; they come round again."""
+        for _ in range(TRIES):
+            ours = self._sources.endpoint(towards)
+            if not self._outbound.serves_datagrams(ours):
+                return ours
+        return None
 
     def _look_later(self) -> None:
         loop = self._engine.loop

@@ -268,7 +268,12 @@ def connect(
     Raises:
         OSError: there is no socket to be had.
     """
-    connection = socket.socket(family, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
+    try:
+        connection = socket.socket(family, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
+    except OSError:
+        if tap is not None:
+            tap.ended(Reason.REFUSED, loop.now())
+        raise
     number = _begin(connection, address)
     if number == 0:
         HostTcp(loop, stack, flow, connection, tap).begin(loop.now())
@@ -277,6 +282,8 @@ def connect(
     else:  # with EAGAIN too: a Unix socket whose queue is full does not call back
         connection.close()
         flow.refuse(failure.refusal_of(number), loop.now())
+        if tap is not None:
+            tap.ended(Reason.REFUSED, loop.now())
 
 
 def _begin(connection: socket.socket, address: tuple[str, int] | str) -> int:

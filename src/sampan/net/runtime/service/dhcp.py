@@ -99,7 +99,7 @@ class DhcpService:
         self.refresh(now)
         owner = self._owner(datagram.port)
         try:
-            reply = self.server.received(datagram.payload, now, owner)
+            reply = self.server.received(datagram.payload, now, owner, datagram.mac)
         except MalformedError as error:
             _log.debug("a DHCP message of %s: %s", format_mac(datagram.mac), error)
             return

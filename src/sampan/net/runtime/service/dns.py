@@ -45,6 +45,7 @@ from sampan.net.wire.dns import Question, parse_name
 PORT = 53
 LOOK_EVERY_S = 5.0
 MAX_ADDED = 4096
+MANY_MACHINES = 256  # that learnt something, before it is looked which are still there
 
 Gate: TypeAlias = Callable[[Client, Question], Verdict | None]
 Observer: TypeAlias = Callable[[Resolved, float], None]
@@ -75,6 +76,7 @@ class DnsService:
         self._loop = engine.loop
         self._book = book
         self._aliases = aliases
+        self._many = MANY_MACHINES
         self._ours = tuple(sorted(engine.stack.network.ours))
         self._talks: dict[int, DnsTalk] = {}
         self._last_talk = 0
@@ -205,7 +207,11 @@ class DnsService:
         self._engine.stack.send_datagram(source, destination, reply.data, now)
 
     def _learn(self, event: Resolved, now: float) -> None:
-        self._aliases.learn(event.client.address, event.question, event.answer, now)
+        aliases, stack = self._aliases, self._engine.stack
+        aliases.learn(event.client.address, event.question, event.answer, now)
+        if len(aliases) > self._many:  # one may make up addresses, more than anybody keeps
+            aliases.keep(lambda address: bool(stack.who_has(address, now)))
+            self._many = max(MANY_MACHINES, 2 * len(aliases))
 
     def _arm(self) -> None:
         """Wait for the next deadline; those that come up meanwhile are later."""

@@ -7,6 +7,7 @@ when the network is killed.
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from pathlib import Path
 
 from sampan.errors import SampanError
@@ -36,7 +37,7 @@ class HarFile:
         self.count = 0
         self._epoch_s = epoch_s
         self._secrets = secrets
-        flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC
+        flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NONBLOCK  # a pipe's
         try:
             self._fd = os.open(path, flags, 0o600)  # it may tell a lot about somebody
         except OSError as error:
@@ -76,8 +77,9 @@ class HarFile:
         try:
             _write_at(self._fd, data + har.CLOSING, self._end)
         except OSError as error:
-            os.ftruncate(self._fd, self._end)
-            _write_at(self._fd, har.CLOSING, self._end)  # there was room for it before
+            with suppress(OSError):  # it is no file, or the disk is not only full
+                os.ftruncate(self._fd, self._end)
+                _write_at(self._fd, har.CLOSING, self._end)  # there was room for it before
             self.close()
             raise HarFileError(f"{self.path} cannot be written: {error.strerror}") from error
         self._end += len(data)

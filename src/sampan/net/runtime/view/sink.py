@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import stat
 from collections import deque
 from collections.abc import Callable
 from pathlib import Path
@@ -101,5 +103,16 @@ class PullSink:
 
 
 def _open(path: Path) -> int:
-    """Only its owner may read a capture: it holds what others said."""
-    return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+    """Only its owner may read a capture: it holds what others said.
+
+    A pipe is none for us: opening and writing would wait for its reader, and the network with it.
+
+    Raises:
+        OSError: it cannot be written, or is a pipe.
+    """
+    flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NONBLOCK
+    fd = os.open(path, flags, 0o600)
+    if stat.S_ISFIFO(os.fstat(fd).st_mode):
+        os.close(fd)
+        raise OSError(errno.ESPIPE, "it is a pipe")
+    return fd
