@@ -1,37 +1,9 @@
-"""A listening socket when descriptors are short, and the gateway's ports."""
+"""A listener that ends, and the gateway's ports. What it does is tested with the table."""
 
-import errno
 import socket
 
 from sampan.net.core.endpoint import Endpoint
-from sampan.net.runtime.forward.listener import PAUSE_S, Listener, Sources
-
-
-class Short(socket.socket):
-    """Has no descriptor for a connection, until it is told otherwise."""
-
-    is_short = True
-
-    def accept(self):
-        if self.is_short:
-            raise OSError(errno.EMFILE, "Too many open files")
-        return super().accept()
-
-
-def test_it_waits_while_there_are_no_descriptors(net):
-    listening = Short()
-    listening.bind(("127.0.0.1", 0))
-    listening.listen()
-    listening.setblocking(False)
-    listener = Listener(net.outbound, listening, lambda: None)
-    net.closing.append(listener.close)
-    with socket.create_connection(listening.getsockname()):
-        for _ in range(3):
-            net.loop.run_once(0.0)
-        assert listener.accepted == 0
-        listening.is_short = False
-        net.advance(2 * PAUSE_S)
-        net.until(lambda: listener.accepted == 1)
+from sampan.net.runtime.forward.listener import Listener, Sources
 
 
 def test_closing_twice_is_closing(net):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Callable
+from typing import Protocol
 
 import msgspec
 
@@ -18,7 +19,8 @@ from sampan.net.runtime.forward import binding
 from sampan.net.runtime.forward.datagram import DatagramForward
 from sampan.net.runtime.forward.listener import Listener, Sources
 from sampan.net.runtime.outbound import HostOutbound
-from sampan.net.services.forward import Forward, Protocol
+from sampan.net.services import forward as services
+from sampan.net.services.forward import Forward
 
 MAX_FORWARDS = 4096
 
@@ -27,22 +29,26 @@ class NoSuchForwardError(SampanError):
     """There is no forward like that."""
 
 
-class Forwards:
-    """The table. `find` gives the address of a machine by name or address; "" is the only one."""
+class Listening(Protocol):
+    """What a forward is while it is there."""
 
-    def __init__(self, outbound: HostOutbound, find: Callable[[str], bytes | None]) -> None:
-        self._outbound = outbound
-        self._find = find
-        self._sources = Sources(outbound.engine)
-        self._table: dict[Forward, Listener | DatagramForward] = {}
+    def close(self) -> None:
+        """Listen no more."""
+
+
+class Table:
+    """Which forwards there are, whatever way their connections go."""
+
+    def __init__(self) -> None:
+        self._table: dict[Forward, Listening] = {}
 
     @property
     def forwards(self) -> tuple[Forward, ...]:
         """Those that listen, in the order they were added."""
         return tuple(self._table)
 
-    def expose(self, forward: Forward) -> Forward:
-        """Begin to listen; the forward as it is, with the port that 0 became.
+    def expose(self, forward: Forward, listen: Callable[[socket.socket], Listening]) -> Forward:
+        """Bind, and have `listen` begin; the forward as it is, with the port that 0 became.
 
         Raises:
             PortTakenError: another program or forward listens there; the message names it.
@@ -60,21 +66,8 @@ class Forwards:
         bound = binding.bind(forward)
         if not forward.path:
             forward = msgspec.structs.replace(forward, port=bound.getsockname()[1])
-        self._table[forward] = self._listen(forward, bound)
+        self._table[forward] = listen(bound)
         return forward
-
-    def _listen(self, forward: Forward, bound: socket.socket) -> Listener | DatagramForward:
-        def guest() -> Endpoint | None:
-            address = self._find(forward.guest)
-            return None if address is None else Endpoint(address, forward.guest_port)
-
-        def open_flow() -> Flow | None:
-            to = guest()
-            return None if to is None else self._sources.open(to)
-
-        if forward.protocol is Protocol.UDP:
-            return DatagramForward(self._outbound, self._sources, bound, guest)
-        return Listener(self._outbound, bound, open_flow)
 
     def unexpose(self, forward: Forward) -> Forward:
         """Listen no more where `forward` does, wherever it leads; the forward that was there.
@@ -95,6 +88,50 @@ class Forwards:
         """End all of them."""
         while self._table:
             self._table.popitem()[1].close()
+
+
+class Forwards:
+    """The forwards of a network.
+
+    `find` gives the address of a machine by name or address; "" is the only one.
+    """
+
+    def __init__(self, outbound: HostOutbound, find: Callable[[str], bytes | None]) -> None:
+        self._outbound = outbound
+        self._find = find
+        self._sources = Sources(outbound.engine)
+        self._table = Table()
+
+    @property
+    def forwards(self) -> tuple[Forward, ...]:
+        """See `Table.forwards`."""
+        return self._table.forwards
+
+    def expose(self, forward: Forward) -> Forward:
+        """Begin to listen; see `Table.expose`."""
+
+        def guest() -> Endpoint | None:
+            address = self._find(forward.guest)
+            return None if address is None else Endpoint(address, forward.guest_port)
+
+        def open_flow() -> Flow | None:
+            to = guest()
+            return None if to is None else self._sources.open(to)
+
+        def listen(bound: socket.socket) -> Listening:
+            if forward.protocol is services.Protocol.UDP:
+                return DatagramForward(self._outbound, self._sources, bound, guest)
+            return Listener(self._outbound, bound, open_flow)
+
+        return self._table.expose(forward, listen)
+
+    def unexpose(self, forward: Forward) -> Forward:
+        """See `Table.unexpose`."""
+        return self._table.unexpose(forward)
+
+    def close(self) -> None:
+        """See `Table.close`."""
+        self._table.close()
 
 
 def _place(forward: Forward) -> tuple[str, str, int, str]:

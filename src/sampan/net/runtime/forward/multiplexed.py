@@ -1,0 +1,279 @@
+"""Forwards whose connections go into the machine through one stream, not through its network.
+
+    client → listening socket → channel of the trunk → vpnkit-forwarder in the machine → server
+
+For machines that have no network, or whose network is not ours, and for servers that listen on
+the machine's loopback interface or at a Unix socket in it. Something in the machine has to speak
+the other side: VPNKit's vpnkit-forwarder does, on vsock port 62373 (`net.link.multiplex.PORT`).
+
+    forwards = MultiplexedForwards(loop, stream)          # stream: a connected socket
+    forwards.expose(Forward(port=8080, guest_port=80))    # to 127.0.0.1:80 in the machine
+    forwards.expose(Forward(path="/run/docker.sock", guest_port=0),
+                    Destination(Protocol.UNIX, path=b"/var/run/docker.sock"))
+
+A connection is taken at once and reset if the machine's side breaks it off, as it does when
+nobody listens there: the host's kernel has said yes before we can ask. When the session is lost
+all forwards and connections end. UDP is not forwarded this way.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import socket
+from collections.abc import Callable
+
+from sampan.errors import SampanError, UsageError
+from sampan.net.link import multiplex
+from sampan.net.link.error import LinkError
+from sampan.net.link.multiplex import Destination
+from sampan.net.runtime.forward.acceptor import Acceptor, reset
+from sampan.net.runtime.forward.table import Table
+from sampan.net.runtime.forward.trunk import Trunk
+from sampan.net.runtime.loop import Loop
+from sampan.net.runtime.poller import ERROR, READ, WRITE
+from sampan.net.services.forward import Forward, Protocol
+
+LINGER_S = 30.0  # for a client that has not taken everything when the machine is done
+READS = 8  # of one window, before others have their turn
+_LOOPBACK = "127.0.0.1"
+
+
+class MultiplexedForwards:
+    """The forwards of one machine's forwarder. Owns the stream; belongs to the loop's thread.
+
+    `over` is called once, when the session is lost, with what is to be said about it.
+    """
+
+    def __init__(
+        self,
+        loop: Loop,
+        stream: socket.socket,
+        *,
+        over: Callable[[SampanError], None] | None = None,
+    ) -> None:
+        self._loop = loop
+        self._over = over
+        self._table = Table()
+        self._trunk = Trunk(loop, stream, over=self._lost)
+
+    @property
+    def forwards(self) -> tuple[Forward, ...]:
+        """Those that listen, in the order they were added."""
+        return self._table.forwards
+
+    @property
+    def connections(self) -> int:
+        """How many there are."""
+        return self._trunk.channels
+
+    def expose(self, forward: Forward, destination: Destination | None = None) -> Forward:
+        """Begin to listen; the forward as it is, with the port that 0 became.
+
+        Connections lead to the forward's `guest` (an address that the machine reaches; its own
+        loopback interface if empty) and port, or to `destination`, whatever the forward says.
+
+        Raises:
+            PortTakenError: another program or forward listens there; the message names it.
+            BindError: the system does not allow it.
+            UsageError: it is of UDP, or its guest is a name.
+            LinkError: the session is over.
+        """
+        to = destination or destination_of(forward)
+        if Protocol.UDP is forward.protocol or to.protocol is multiplex.Protocol.UDP:
+            raise UsageError(f"cannot forward {forward}: only TCP goes through a forwarder")
+        if self._trunk.is_over:
+            raise LinkError(f"cannot forward {forward}: the machine's forwarder is gone")
+
+        def take(connection: socket.socket) -> None:
+            _Connection(self._loop, self._trunk, connection).begin(to)
+
+        return self._table.expose(forward, lambda bound: Acceptor(self._loop, bound, take))
+
+    def unexpose(self, forward: Forward) -> Forward:
+        """Listen no more where `forward` does; its connections go on.
+
+        Raises:
+            NoSuchForwardError: nothing is forwarded there.
+        """
+        return self._table.unexpose(forward)
+
+    def close(self) -> None:
+        """End all forwards, their connections, and the session."""
+        self._table.close()
+        self._trunk.close()
+
+    def _lost(self, error: SampanError) -> None:
+        self._table.close()
+        if self._over is not None:
+            self._over(error)
+
+
+def destination_of(forward: Forward) -> Destination:
+    """Where a forward leads, for the machine's forwarder.
+
+    Raises:
+        UsageError: to a name; nobody would look it up.
+    """
+    try:
+        address = ipaddress.ip_address(forward.guest or _LOOPBACK).packed
+    except ValueError:
+        raise UsageError(
+            f"cannot forward {forward}: {forward.guest} is not an address",
+            hint="a machine's forwarder takes addresses; none means the machine itself",
+        ) from None
+    return Destination(multiplex.Protocol.TCP, address, forward.guest_port)
+
+
+class _Connection:
+    """A client's socket and a channel, joined. What the client does not take waits here.
+
+    client → machine    socket ready, room → recv → send
+    machine → client    received → socket, as far as it takes it → consumed
+    ends                FIN ⇄ Shutdown, RST ⇄ Close without a Shutdown before it
+    """
+
+    __slots__ = (
+        "_channel", "_events", "_loop", "_over", "_peer_ended", "_read_end", "_shut", "_socket",
+        "_trunk", "_waiting",
+    )  # fmt: skip
+
+    def __init__(self, loop: Loop, trunk: Trunk, connection: socket.socket) -> None:
+        self._loop = loop
+        self._trunk = trunk
+        self._socket = connection
+        self._channel = -1
+        self._events = 0
+        self._waiting = bytearray()  # at most a window
+        self._read_end = self._peer_ended = self._shut = False
+        self._over = False  # of the channel: only what waits is still to be sent
+
+    def begin(self, destination: Destination) -> None:
+        """Open the channel; reset the client if there can be none."""
+        try:
+            self._channel = self._trunk.open(destination, self)
+        except LinkError:
+            reset(self._socket)
+            return
+        self._loop.watch(self._socket.fileno(), 0, self._ready)
+
+    # The channel's side
+
+    def writable(self) -> None:
+        """See `End.writable`."""
+        if not self._read_end:
+            self._set(self._events | READ)
+            self._read(READ)  # now, for it is this one's turn
+
+    def received(self, data: bytes) -> None:
+        """See `End.received`."""
+        self._waiting += data
+        if not self._events & WRITE:
+            self._push()
+
+    def finished(self) -> None:
+        """See `End.finished`."""
+        self._peer_ended = True
+        self._push()
+
+    def closed(self) -> None:
+        """See `End.closed`. The client still gets what waits for it."""
+        self._over = True
+        self._set(self._events & ~READ)
+        self._push()
+        if self._socket.fileno() >= 0:
+            self._loop.call_at(self._loop.now() + LINGER_S, self._break)
+
+    def _push(self) -> None:
+        """Give the client what waits for it, and the end behind that."""
+        waiting = self._waiting
+        try:
+            while waiting:
+                size = self._socket.send(waiting)
+                del waiting[:size]
+                self._trunk.consumed(self._channel, size)
+        except BlockingIOError:
+            self._set(self._events | WRITE)
+            return
+        except OSError:
+            self._break()
+            return
+        self._set(self._events & ~WRITE)
+        if self._over and not self._peer_ended:
+            self._break()
+        elif self._over or (self._peer_ended and self._read_end):
+            self._end()
+        elif self._peer_ended and not self._shut:
+            self._shut = True
+            try:
+                self._socket.shutdown(socket.SHUT_WR)
+            except OSError:
+                self._break()
+
+    # The client's side
+
+    def _ready(self, events: int) -> None:
+        try:
+            if events & WRITE:
+                self._push()
+            if events & ~WRITE and self._socket.fileno() >= 0:
+                self._read(events)
+        except Exception:  # a fault of ours costs this connection; the loop tells of it
+            self._break()
+            raise
+
+    def _read(self, events: int) -> None:
+        if self._read_end or self._over:
+            if events & ERROR:
+                self._break()
+            return
+        for _ in range(READS):
+            room = self._trunk.room(self._channel)
+            if not room:
+                self._set(self._events & ~READ)
+                return
+            try:
+                data = self._socket.recv(room)
+            except BlockingIOError:
+                return
+            except OSError:
+                self._break()
+                return
+            if not data:
+                self._finished()
+                return
+            self._trunk.send(self._channel, data)
+            if len(data) < room:
+                return  # there was no more; if there is by now, we are called again
+
+    def _finished(self) -> None:
+        """The client will say no more."""
+        self._read_end = True
+        self._trunk.shutdown(self._channel)
+        self._set(self._events & ~READ)
+        if self._shut:  # nor will the machine, and the client has it all
+            self._end()
+
+    def _set(self, events: int) -> None:
+        if events != self._events and self._socket.fileno() >= 0:
+            self._events = events
+            self._loop.change(self._socket.fileno(), events)
+
+    def _break(self) -> None:
+        """One side broke off: so does the other."""
+        if self._leave():
+            reset(self._socket)
+
+    def _end(self) -> None:
+        """Both sides have said all, or the machine has and hears nothing more."""
+        if self._leave():
+            self._socket.close()
+
+    def _leave(self) -> bool:
+        """Give up all but the socket; whether there still was one."""
+        fd = self._socket.fileno()
+        if fd < 0:
+            return False
+        self._loop.unwatch(fd)
+        self._waiting.clear()
+        self._trunk.close_channel(self._channel)
+        return True
