@@ -9,10 +9,12 @@ import pytest
 
 from sampan import machine, spec
 from sampan.base import fs
+from sampan.desktop.network import connection
 from sampan.image import build as image_build
 from sampan.image.output import Output
 from sampan.oci.layout import Cache
 from sampan.oci.model import Platform
+from sampan.package import build as package_build
 
 SYSTEMS = Path(__file__).parent / "systems"
 BOOT_S = 120  # software emulation on a busy computer
@@ -22,8 +24,9 @@ COMMAND_S = 40
 class System:
     """A booted system: its machine, what it showed, and a shell on its console."""
 
-    def __init__(self, running):
+    def __init__(self, running, connected=None):
         self.machine = running
+        self.connected = connected
         self._count = 0
 
     @property
@@ -63,10 +66,15 @@ def built(tmp_path_factory):
 
     def build(source):
         if source not in done:
+            cache = Cache(base / "images")
+
+            def package(path):
+                return str(package_build.build(path, cache, Platform.host()))
+
             with fs.locked(base / "lock"):
                 image_build.build(
-                    spec.load([spec.Source.file(source)]),
-                    cache=Cache(base / "images"),
+                    spec.load([spec.Source.file(source)], resolve_package=package),
+                    cache=cache,
                     platform=Platform.host(),
                     formats=("kernel+initrd",),
                     output=Output(folder, source.stem),
@@ -79,10 +87,13 @@ def built(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def boot(built):
-    """Boots a system: the name of one in `systems`, or a path; for use in a `with`."""
+    """Boots a system: the name of one in `systems`, or a path; for use in a `with`.
+
+    With `connect` it is connected as `sampan run` does it.
+    """
 
     @contextmanager
-    def launch(source, *, mem_mib, publish=(), options=None, **fields):
+    def launch(source, *, mem_mib, publish=(), options=None, connect=None, **fields):
         path = source if isinstance(source, Path) else SYSTEMS / f"{source}.yml"
         prefix = built(path)
         description = machine.MachineSpec(
@@ -92,10 +103,18 @@ def boot(built):
             cpus=2,
             mem_mib=mem_mib,
             publish=publish,
-            name=path.stem,
-            **fields,
+            **{"name": path.stem, **fields},
         )
-        with machine.launch(description, options) as running:
-            yield System(running)
+        if connect is None:
+            with machine.launch(description, options) as running:
+                yield System(running)
+            return
+        with connection(description, connect) as made:
+            fd = None if made.link is None else made.link.fileno()
+            options = machine.LaunchOptions(link_fd=fd, link_path=made.link_path)
+            with machine.launch(made.spec, options) as running:
+                if made.link is not None:
+                    made.link.close()
+                yield System(running, made)
 
     return launch
