@@ -217,17 +217,30 @@ def test_what_waits_is_given_after_the_machine_closed(guest, forwards, full):
     client, channel, sent = full
     guest.session.shutdown(channel)
     guest.session.close(channel)
-    guest.until(lambda: forwards.connections == 0)
+    guest.until(lambda: Closed(channel) in guest.events)
+    assert forwards.connections == 1
     assert client.ended() == PLENTY[:sent]
+    assert forwards.connections == 0
 
 
 def test_a_client_that_never_takes_what_waits(net, guest, forwards, full):
     client, channel, sent = full
     guest.session.shutdown(channel)
     guest.session.close(channel)
-    guest.until(lambda: forwards.connections == 0)
+    guest.until(lambda: Closed(channel) in guest.events)
+    assert forwards.connections == 1
     net.advance(LINGER_S + 1)
     assert len(client.ended()) < sent  # what the kernel had
+    assert forwards.connections == 0
+
+
+def test_closing_waits_for_nobody(net, guest, forwards, full):
+    client, channel, sent = full
+    guest.session.close(channel)
+    guest.until(lambda: Closed(channel) in guest.events)
+    forwards.close()
+    assert len(client.ended()) < sent
+    assert forwards.connections == 0
 
 
 def test_too_many_connections(net, guest, forwards, connect, monkeypatch):

@@ -55,6 +55,7 @@ class MultiplexedForwards:
         self._over = over
         self._table = Table()
         self._trunk = Trunk(loop, stream, over=self._lost)
+        self._connections: set[_Connection] = set()
 
     @property
     def forwards(self) -> tuple[Forward, ...]:
@@ -63,8 +64,8 @@ class MultiplexedForwards:
 
     @property
     def connections(self) -> int:
-        """How many there are."""
-        return self._trunk.channels
+        """How many there are, those included that have yet to take what the machine said last."""
+        return len(self._connections)
 
     def expose(self, forward: Forward, destination: Destination | None = None) -> Forward:
         """Begin to listen; the forward as it is, with the port that 0 became.
@@ -85,7 +86,7 @@ class MultiplexedForwards:
             raise LinkError(f"cannot forward {forward}: the machine's forwarder is gone")
 
         def take(connection: socket.socket) -> None:
-            _Connection(self._loop, self._trunk, connection).begin(to)
+            _Connection(self._loop, self._trunk, connection, self._connections).begin(to)
 
         return self._table.expose(forward, lambda bound: Acceptor(self._loop, bound, take))
 
@@ -100,6 +101,8 @@ class MultiplexedForwards:
     def close(self) -> None:
         """End all forwards, their connections, and the session."""
         self._table.close()
+        for connection in tuple(self._connections):
+            connection.break_off()
         self._trunk.close()
 
     def _lost(self, error: SampanError) -> None:
@@ -127,17 +130,22 @@ def destination_of(forward: Forward) -> Destination:
 class _Connection:
     """A client's socket and a channel, joined. What the client does not take waits here.
 
+    It is in `everybody` for as long as it has the socket.
+
     client → machine    socket ready, room → recv → send
     machine → client    received → socket, as far as it takes it → consumed
     ends                FIN ⇄ Shutdown, RST ⇄ Close without a Shutdown before it
     """
 
     __slots__ = (
-        "_channel", "_events", "_loop", "_over", "_peer_ended", "_read_end", "_shut", "_socket",
-        "_trunk", "_waiting",
+        "_channel", "_events", "_everybody", "_loop", "_over", "_peer_ended", "_read_end", "_shut",
+        "_socket", "_trunk", "_waiting",
     )  # fmt: skip
 
-    def __init__(self, loop: Loop, trunk: Trunk, connection: socket.socket) -> None:
+    def __init__(
+        self, loop: Loop, trunk: Trunk, connection: socket.socket, everybody: set[_Connection]
+    ) -> None:
+        self._everybody = everybody
         self._loop = loop
         self._trunk = trunk
         self._socket = connection
@@ -155,6 +163,12 @@ class _Connection:
             reset(self._socket)
             return
         self._loop.watch(self._socket.fileno(), 0, self._ready)
+        self._everybody.add(self)
+
+    def break_off(self) -> None:
+        """One side broke off, or is to: so does the other."""
+        if self._leave():
+            reset(self._socket)
 
     # The channel's side
 
@@ -181,7 +195,7 @@ class _Connection:
         self._set(self._events & ~READ)
         self._push()
         if self._socket.fileno() >= 0:
-            self._loop.call_at(self._loop.now() + LINGER_S, self._break)
+            self._loop.call_at(self._loop.now() + LINGER_S, self.break_off)
 
     def _push(self) -> None:
         """Give the client what waits for it, and the end behind that."""
@@ -195,11 +209,11 @@ class _Connection:
             self._set(self._events | WRITE)
             return
         except OSError:
-            self._break()
+            self.break_off()
             return
         self._set(self._events & ~WRITE)
         if self._over and not self._peer_ended:
-            self._break()
+            self.break_off()
         elif self._over or (self._peer_ended and self._read_end):
             self._end()
         elif self._peer_ended and not self._shut:
@@ -207,7 +221,7 @@ class _Connection:
             try:
                 self._socket.shutdown(socket.SHUT_WR)
             except OSError:
-                self._break()
+                self.break_off()
 
     # The client's side
 
@@ -218,13 +232,13 @@ class _Connection:
             if events & ~WRITE and self._socket.fileno() >= 0:
                 self._read(events)
         except Exception:  # a fault of ours costs this connection; the loop tells of it
-            self._break()
+            self.break_off()
             raise
 
     def _read(self, events: int) -> None:
         if self._read_end or self._over:
             if events & ERROR:
-                self._break()
+                self.break_off()
             return
         for _ in range(READS):
             room = self._trunk.room(self._channel)
@@ -236,7 +250,7 @@ class _Connection:
             except BlockingIOError:
                 return
             except OSError:
-                self._break()
+                self.break_off()
                 return
             if not data:
                 self._finished()
@@ -258,11 +272,6 @@ class _Connection:
             self._events = events
             self._loop.change(self._socket.fileno(), events)
 
-    def _break(self) -> None:
-        """One side broke off: so does the other."""
-        if self._leave():
-            reset(self._socket)
-
     def _end(self) -> None:
         """Both sides have said all, or the machine has and hears nothing more."""
         if self._leave():
@@ -273,6 +282,7 @@ class _Connection:
         fd = self._socket.fileno()
         if fd < 0:
             return False
+        self._everybody.discard(self)
         self._loop.unwatch(fd)
         self._waiting.clear()
         self._trunk.close_channel(self._channel)

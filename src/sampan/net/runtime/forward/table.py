@@ -1,4 +1,4 @@
-"""All forwards of a network: added, removed and listed while it runs.
+"""Forwards: added, removed and listed while they run, and those of a network.
 
 A forward listens when `expose` returns. Which machine it leads to is looked up for every
 connection, so a machine may come later, go, or get another address.

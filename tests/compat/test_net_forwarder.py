@@ -1,0 +1,202 @@
+"""VPNKit's own vpnkit-forwarder at the other end of a stream, where it is installed.
+
+It comes with VPNKit's sources and is built by `go build ./go/cmd/vpnkit-forwarder`. It speaks
+over a Unix socket here, and connects to this host instead of a machine.
+"""
+
+import hashlib
+import shutil
+import socket
+import subprocess
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+
+import pytest
+
+from sampan.net.link import datagram
+from sampan.net.link.multiplex import Destination, Protocol
+from sampan.net.runtime.forward.multiplexed import MultiplexedForwards
+from sampan.net.runtime.forward.trunk import Trunk
+from sampan.net.runtime.loop import Loop
+from sampan.net.services.forward import Forward
+
+pytestmark = [
+    pytest.mark.compat,
+    pytest.mark.skipif(shutil.which("vpnkit-forwarder") is None, reason="needs vpnkit-forwarder"),
+]
+LOOPBACK = bytes([127, 0, 0, 1])
+MB = 1 << 20
+
+
+@pytest.fixture
+def loop():
+    made = Loop()
+    thread = threading.Thread(target=made.run)
+    thread.start()
+    yield made
+    made.stop()
+    thread.join()
+    made.close()
+
+
+@pytest.fixture
+def stream(tmp_path):
+    """A stream to a forwarder that runs."""
+    path = str(tmp_path / "data")
+    argv = ["vpnkit-forwarder", "-data-listen", path]
+    with subprocess.Popen(argv, stderr=subprocess.PIPE) as child:
+        for line in child.stderr:
+            if b"listening on" in line:
+                break
+        threading.Thread(target=child.stderr.read, daemon=True).start()
+        with socket.socket(socket.AF_UNIX) as made:
+            made.connect(path)
+            yield made
+        child.terminate()
+
+
+@pytest.fixture
+def forwards(loop, stream):
+    made = loop.submit(lambda: MultiplexedForwards(loop, stream)).result()
+    yield made
+    loop.submit(made.close).result()
+
+
+@pytest.fixture
+def echo(tmp_path):
+    """Servers that say what they hear, until they hear the end: by TCP and at a Unix socket."""
+    unix = socket.socket(socket.AF_UNIX)
+    unix.bind(str(tmp_path / "echo"))
+    unix.listen(100)
+    tcp = socket.create_server(("127.0.0.1", 0), backlog=100)
+
+    def serve(listener):
+        with suppress(OSError), ThreadPoolExecutor() as crew:
+            while True:
+                crew.submit(answer, listener.accept()[0])
+
+    def answer(connection):
+        with connection, suppress(OSError):
+            while data := connection.recv(1 << 16):
+                connection.sendall(data)
+
+    threads = [threading.Thread(target=serve, args=(each,)) for each in (tcp, unix)]
+    for thread in threads:
+        thread.start()
+    yield tcp, unix
+    for each, thread in zip((tcp, unix), threads, strict=True):
+        each.shutdown(socket.SHUT_RDWR)
+        thread.join()
+        each.close()
+
+
+@pytest.fixture
+def expose(loop, forwards):
+    return lambda *given: loop.submit(lambda: forwards.expose(*given)).result()
+
+
+@pytest.fixture
+def both(expose, echo):
+    """A forward to each of the servers."""
+    tcp, unix = echo
+    to = Destination(Protocol.UNIX, path=unix.getsockname().encode())
+    return expose(Forward(guest_port=tcp.getsockname()[1])), expose(Forward(guest_port=0), to)
+
+
+def talk(forward, data):
+    """Say it all and the end, and hear what comes until the end."""
+    with socket.create_connection((forward.bind, forward.port), timeout=20) as connection:
+
+        def say():
+            connection.sendall(data)
+            connection.shutdown(socket.SHUT_WR)
+
+        sender = threading.Thread(target=say)
+        sender.start()
+        heard = bytearray()
+        while part := connection.recv(1 << 16):
+            heard += part
+        sender.join()
+    return bytes(heard)
+
+
+def test_much_data_both_ways_and_half_close(both):
+    data = hashlib.shake_256(b"data").digest(8 * MB)
+    for forward in both:
+        assert talk(forward, data) == data
+
+
+def test_many_connections_at_once(loop, forwards, both):
+    with ThreadPoolExecutor(16) as crew:
+        said = [bytes([number % 256]) * (number * 37) for number in range(300)]
+        heard = crew.map(lambda each: talk(both[len(each) % 2], each), said)
+        assert list(heard) == said
+    assert loop.submit(lambda: forwards.connections).result() == 0
+
+
+def test_nobody_listens(expose, both):
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+    forward = expose(Forward(guest_port=port))
+    with pytest.raises(ConnectionResetError):
+        talk(forward, b"")
+    assert talk(both[0], b"the session goes on") == b"the session goes on"
+
+
+class Datagrams:
+    """The end of a channel that carries datagrams."""
+
+    def __init__(self, trunk):
+        self._trunk = trunk
+        self._decoder = datagram.Decoder()
+        self.got = []
+        self.changed = threading.Condition()
+        self.is_open = False
+        self.channel = -1
+
+    def received(self, data):
+        self._trunk.consumed(self.channel, len(data))
+        with self.changed:
+            self.got += self._decoder.received(data)
+            self.changed.notify()
+
+    def writable(self):
+        with self.changed:
+            self.is_open = True
+            self.changed.notify()
+
+    def finished(self):
+        pass
+
+    def closed(self):
+        pass
+
+
+def test_datagrams(loop, stream):
+    """What carries them is tested to be understood; no forward of ours uses it yet."""
+    trunk = loop.submit(lambda: Trunk(loop, stream)).result()
+    end = Datagrams(trunk)
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as server:
+        server.bind(("127.0.0.1", 0))
+        server.settimeout(20)
+        to = Destination(Protocol.UDP, LOOPBACK, server.getsockname()[1])
+
+        def begin():
+            end.channel = trunk.open(to, end)
+
+        loop.submit(begin).result()
+        with end.changed:
+            assert end.changed.wait_for(lambda: end.is_open, 20)
+        for payload in (b"hello", bytes(20_000)):
+            said = datagram.Datagram(payload, bytes([10, 0, 0, 1]), 999).emit()
+            assert loop.submit(lambda said=said: trunk.send(end.channel, said)).result() == len(
+                said
+            )
+            heard, peer = server.recvfrom(1 << 16)
+            assert heard == payload
+            server.sendto(payload[::-1], peer)
+        with end.changed:
+            assert end.changed.wait_for(lambda: len(end.got) == 2, 20)
+    assert [each.payload for each in end.got] == [b"olleh", bytes(20_000)]
+    loop.submit(trunk.close).result()
