@@ -97,3 +97,9 @@ def test_nothing_is_left_of_watching(ended, tmp_path):
 )  # fmt: skip
 def test_what_cannot_be(sampan, runtime, words, status):
     assert sampan("net", "attach", *words).status == status
+
+
+@pytest.mark.parametrize("mac", ["01:00:00:00:00:01", "00:00:00:00:00:00"])
+def test_macs_that_no_card_has(mac):
+    with pytest.raises(UsageError, match="not the address of a single card"):
+        _plan({}, mac)

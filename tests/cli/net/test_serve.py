@@ -1,6 +1,7 @@
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -11,6 +12,9 @@ import pytest
 
 from sampan.cli.main import main
 from sampan.net.runtime.control.client import Client
+from sampan.net.wire.ethernet import EtherType, Frame
+from sampan.net.wire.ipv4 import Ipv4, Protocol
+from sampan.net.wire.udp import Udp
 
 
 @pytest.fixture
@@ -153,3 +157,41 @@ def test_it_ends_with_its_parents_pipe(runtime, tmp_path):
     assert done.returncode == 0
     assert b"sampan: machines connect at stdio" in done.stderr
     assert Path(runtime / "net").exists()
+
+
+def test_a_file_is_no_link(runtime, tmp_path):
+    done = subprocess.run(
+        [sys.executable, "-m", "sampan", "net", "serve", "--listen", "stdio"],
+        stdin=subprocess.DEVNULL, capture_output=True, cwd=tmp_path, timeout=40, check=False,
+    )  # fmt: skip
+    assert done.returncode == 2
+    assert b"have to be pipes or sockets" in done.stderr
+
+
+def test_a_network_that_dies_ends_the_command(runtime, tmp_path):
+    """Whatever that was: who started it has to hear of it."""
+    hooks = tmp_path / "hooks.py"
+    hooks.write_text(
+        "from sampan.net import hook\n\n\n"
+        "@hook.on_dns\ndef fatal(query):\n    raise KeyboardInterrupt\n"
+    )
+    reading, ready = os.pipe()
+    process = subprocess.Popen(
+        [sys.executable, "-m", "sampan", "net", "serve", "-q", "--listen", "qemu:vm.sock",
+         "--hooks", str(hooks), "--ready-fd", str(ready)],
+        cwd=tmp_path, pass_fds=[ready], stderr=subprocess.PIPE,
+    )  # fmt: skip
+    os.close(ready)
+    assert os.read(reading, 1) == b"1"
+    os.close(reading)
+    machine, gateway = bytes([192, 168, 65, 3]), bytes([192, 168, 65, 1])
+    query = b"\0\7\1\0\0\1\0\0\0\0\0\0\4name\0\0\1\0\1"
+    datagram = Udp(5353, 53, query).emit(machine, gateway)
+    packet = Ipv4(machine, gateway, Protocol.UDP, datagram).emit()
+    frame = Frame(b"\xff" * 6, b"\2\0\0\0\0\1", EtherType.IPV4, packet).emit()
+    with socket.socket(socket.AF_UNIX) as link:
+        link.connect(str(tmp_path / "vm.sock"))
+        link.sendall(len(frame).to_bytes(4, "big") + frame)
+        _, said = process.communicate(timeout=40)
+    assert process.returncode == 1
+    assert b"the network has failed" in said

@@ -148,3 +148,8 @@ def test_every_flag_is_described():
     assert [row.flags for row in setting.ROWS if not row.help.endswith((".", "]"))] == []
     flags = [flag for row in setting.ROWS for flag in row.flags]
     assert len(set(flags)) == len(flags)
+
+
+def test_a_proxys_file_that_is_not_there(parse, tmp_path):
+    with pytest.raises(UsageError, match="no such file"):
+        parse("--proxy", tmp_path / "http.json")

@@ -105,3 +105,12 @@ def test_what_listens_is_given_back_when_the_rest_cannot():
 def test_settings_that_make_no_sense():
     with pytest.raises(UsageError):
         UserNetwork(Settings(subnet="x"))
+
+
+def test_who_waits_for_its_end_is_told():
+    network, told = UserNetwork(), []
+    network.when_over(lambda: told.append("then"))
+    network.close()
+    assert told == ["then"]
+    network.when_over(lambda: told.append("at once"))
+    assert told == ["then", "at once"]

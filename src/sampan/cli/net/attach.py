@@ -94,7 +94,7 @@ def command(
             examples=(_example(where, network),),
             forwards=tuple(map(str, network.call(lambda _: controlled.forwards()))),
         )
-        serve.run(settings, running, ready_fd, ended)
+        serve.run(settings, running, ready_fd, ended, network)
 
 
 def find(target: str) -> int | Path:
@@ -138,6 +138,8 @@ def _plan(
         raw = parse_mac(mac)
     except ValueError:
         raise UsageError(f"--mac {mac}: not a MAC address") from None
+    if raw[0] & 1 or not any(raw):
+        raise UsageError(f"--mac {mac}: not the address of a single card")
     found = addresses(settings)
     interface = Interface(name=tap_name, mac=raw, mtu=settings.mtu)
     if not configure:

@@ -141,7 +141,13 @@ def _tap(assembly: Assembly, listen: Listen, ended: Callable[[], None]) -> Calla
 def _stdio(assembly: Assembly, listen: Listen, ended: Callable[[], None]) -> Callable[[], None]:
     from sampan.net.runtime.attach.stdio import stdio_link
 
-    return _plugged(assembly, stdio_link(), listen, ended)
+    try:
+        return _plugged(assembly, stdio_link(), listen, ended)
+    except OSError as error:
+        raise UsageError(
+            f"--listen stdio: cannot wait for frames there: {error.strerror}",
+            hint="stdin and stdout have to be pipes or sockets, not files",
+        ) from error
 
 
 def _plugged(

@@ -18,7 +18,7 @@ from sampan.cli.net import listen as listen_
 from sampan.cli.net import place, setting
 from sampan.cli.net.listen import Listen
 from sampan.cli.settings import Settings
-from sampan.errors import UsageError
+from sampan.errors import SampanError, UsageError
 
 if TYPE_CHECKING:
     from sampan.net.hook import Hook
@@ -113,7 +113,7 @@ def command(
             examples=tuple(map(listen_.example, listens)),
             forwards=tuple(map(str, network.call(lambda _: controlled.forwards()))),
         )
-        run(settings, running, ready_fd, ended)
+        run(settings, running, ready_fd, ended, network)
 
 
 @contextmanager
@@ -152,6 +152,8 @@ def controlled_at(
 
 @contextmanager
 def _open(network: UserNetwork, listen: Listen, ended: threading.Event) -> Iterator[None]:
+    from sampan.net.runtime.loop import LoopClosedError
+
     def begin(assembly: Assembly) -> Callable[[], None]:
         return listen_.begin(assembly, listen, ended.set)
 
@@ -159,18 +161,35 @@ def _open(network: UserNetwork, listen: Listen, ended: threading.Event) -> Itera
     try:
         yield
     finally:
-        network.call(lambda _: end())
+        with suppress(LoopClosedError):  # it failed
+            network.call(lambda _: end())
 
 
-def run(settings: Settings, running: Running, ready_fd: int | None, ended: threading.Event) -> None:
+def run(
+    settings: Settings,
+    running: Running,
+    ready_fd: int | None,
+    ended: threading.Event,
+    network: UserNetwork,
+) -> None:
     """Say what listens, then wait until somebody ends it: Ctrl-C and SIGTERM are ways to do that.
 
     Raises:
         UsageError: `ready_fd` is no descriptor that can be written to.
+        SampanError: the network ended by itself.
     """
+    failed = threading.Event()
+
+    def over() -> None:
+        failed.set()
+        ended.set()
+
+    network.when_over(over)
     with suppress(KeyboardInterrupt, SystemExit):
         _announce(settings, running, ready_fd)
         ended.wait()
+    if failed.is_set():
+        raise SampanError("the network has failed", hint="what is above says why")
 
 
 def _announce(settings: Settings, running: Running, ready_fd: int | None) -> None:

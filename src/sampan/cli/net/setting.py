@@ -134,6 +134,8 @@ def _proxy(value: str, environment: Mapping[str, str] = os.environ) -> dict[str,
     elif Path(value).is_file():
         said = _json(Path(value))
         proxy = Settings.parse(*(str(said.get(key) or "") for key in ("http", "https", "exclude")))
+    elif "/" in value and "://" not in value:
+        raise UsageError(f"--proxy {value}: there is no such file")
     else:
         proxy = Settings.parse(value, value, "")
     return {"proxy": proxy}

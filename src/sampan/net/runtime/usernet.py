@@ -38,6 +38,7 @@ class UserNetwork:
     def __init__(self, settings: Settings | None = None, hooks: Iterable[Hook[Any]] = ()) -> None:
         self.settings = settings or Settings()
         self._loop = Loop()
+        self._when_over: list[Callable[[], None]] = []
         try:
             self._assembly = Assembly(self._loop, self.settings, hooks)
         except BaseException:
@@ -50,8 +51,18 @@ class UserNetwork:
         try:
             self._loop.run()
         finally:
-            self._assembly.close()
-            self._loop.close()
+            try:
+                self._assembly.close()
+            finally:
+                self._loop.close()
+                for told in self._when_over:
+                    told()
+
+    def when_over(self, told: Callable[[], None]) -> None:
+        """Call `told` when it has ended, by `close` or by a grave fault; at once if it has."""
+        self._when_over.append(told)
+        if not self._thread.is_alive():
+            told()
 
     def submit(self, work: Callable[[Assembly], _Result]) -> Future[_Result]:
         """Do something in the network's thread, with all of the network at hand.

@@ -170,3 +170,14 @@ def test_a_real_device(engine, offload):
     engine.plug(link := TapLink(fd, offload=offload), name="tap")
     link.send([(bytes(link.head) + question(),)])
     assert link.lost == 1  # it is down
+
+
+def test_a_device_that_may_not_be_used(monkeypatch):
+    def fail(*_):
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "open", fail)
+        with pytest.raises(SampanError, match="Permission denied") as caught:
+            open_tap("tap0")
+    assert "root has to allow" in str(caught.value.hint)

@@ -10,6 +10,7 @@ what round trips wait for.
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 import struct
@@ -47,7 +48,10 @@ def open_tap(name: str, *, offload: bool = True) -> int:
         fd = os.open(DEVICE, os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError as error:
         raise SampanError(
-            f"cannot open {DEVICE}: {error.strerror}", hint="load the tun module: modprobe tun"
+            f"cannot open {DEVICE}: {error.strerror}",
+            hint="root has to allow you to use it: chmod 0666"
+            if error.errno in (errno.EACCES, errno.EPERM)
+            else "load the tun module: modprobe tun",
         ) from error
     try:
         fcntl.ioctl(fd, _SET_INTERFACE, _REQUEST.pack(name.encode(), flags))
