@@ -15,9 +15,10 @@ from sampan.net.services.forward import Forward
 from sampan.net.services.proxy import Settings as ProxySettings
 from sampan.net.setting import Fixed, Settings
 from sampan.net.wire.address import parse_ip
-from sampan.net.wire.dns import Message, Question, ResponseCode, Type, parse_name
+from sampan.net.wire.dns import Message, Question, Record, ResponseCode, Type, parse_name
 from sampan.net.wire.ethernet import EtherType, Frame
 from sampan.net.wire.ipv4 import Ipv4, Protocol
+from sampan.net.wire.ipv6 import Ipv6
 from sampan.net.wire.udp import Udp
 
 
@@ -142,3 +143,34 @@ def test_a_policy_file_with_faults_is_no_network(make, tmp_path):
     path.write_text("default: perhaps\n")
     with pytest.raises(DocumentError, match=r"policy\.yml:1:1"):
         make(policy_file=path)
+
+
+HOST_QUERY = Message(7, (Question(parse_name("host.sampan.internal"), Type.A),))
+STRANGER = parse_ip("fdc0:a841:6500::77")
+
+
+def test_names_are_known_to_a_machine_whatever_family_it_goes_by(make):
+    network = make()
+    station = Station(network)
+    station.ask(53, HOST_QUERY.emit())
+    six, gateway = parse_ip("fdc0:a841:6500::5"), parse_ip("fdc0:a841:6500::1")
+    packet = Ipv6(six, gateway, Protocol.UDP, Udp(1, 123, b"").emit(six, gateway))
+    mac = network.engine.stack.network.mac
+    station.link.give(Frame(mac, station.mac, EtherType.IPV6, packet.emit()).emit())
+    network.engine.loop.run_once(0)
+    host = parse_ip("192.168.65.254")
+    assert network.aliases.names(six, host, 0) == ("host.sampan.internal",)
+    assert network.aliases.names(STRANGER, host, 0) == ()
+    (plug,) = network.engine.plugs.values()
+    network.unplug(plug)
+    assert len(network.aliases) == 0
+
+
+def test_who_is_not_there_is_forgotten_when_there_are_many(make):
+    network = make()
+    answer = Message(7, answers=(Record(HOST_QUERY.questions[0].name, Type.A, 9, STRANGER[:4]),))
+    network.aliases.learn(STRANGER, HOST_QUERY.questions[0], answer, 0)
+    network.dns._many = 1
+    Station(network).ask(53, HOST_QUERY.emit())
+    assert len(network.aliases) == 1
+    assert network.aliases.names(STRANGER, STRANGER[:4], 0) == ()

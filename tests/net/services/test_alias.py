@@ -78,3 +78,14 @@ def test_machines_that_are_gone_are_forgotten_together():
     assert len(aliases) == 1
     aliases.keep(lambda machine: machine == OTHER)
     assert len(aliases) == 0
+
+
+def test_a_machine_has_several_addresses():
+    aliases = Aliases(lambda address: b"mac" if address in (ME, OTHER) else address)
+    told(aliases, "a.example")
+    assert aliases.names(OTHER, THERE, 1) == ("a.example",)
+    assert aliases.names(THERE, THERE, 1) == ()
+    aliases.keep(lambda machine: machine == b"mac")
+    assert len(aliases) == 1
+    aliases.forget(OTHER)
+    assert aliases.names(ME, THERE, 1) == ()

@@ -6,6 +6,7 @@ engine, and hands them on under their names to who controls or shows the network
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Iterable
 from typing import Any
@@ -59,7 +60,7 @@ class Assembly:
         self.addresses = found = addresses(settings)
         self.engine = Engine(loop, network(settings), limits(settings))
         self.clock = SystemClock()
-        self.aliases = Aliases()
+        self.aliases = Aliases(self._identify)
         self._serve_ways_out(found)
         self._serve_names_and_addresses(found)
         self._show(hooks)
@@ -158,6 +159,10 @@ class Assembly:
                 self.http.har = HarFile(path, version=__version__, epoch_s=epoch_s)
         return self.http
 
+    def _identify(self, address: bytes) -> bytes:
+        """The MAC of who was heard under an address, however long ago; else the address."""
+        return self.engine.stack.who_has(address, -math.inf) or address
+
     def _resolve(self, name: str) -> tuple[bytes, ...]:
         try:
             return self.book.addresses(parse_name(name)) or ()
@@ -176,8 +181,7 @@ class Assembly:
         """A link is gone, of itself or because somebody wanted it; so are its machines."""
         for machine in self.directory.machines:
             if machine.port is plug.port:
-                for address in self.dhcp.names.addresses(machine.mac):
-                    self.aliases.forget(address)  # it may be another's next
+                self.aliases.forget(machine.mac)
         self.directory.unplugged(plug.port)
         self.dhcp.refresh(self.engine.loop.now())
 

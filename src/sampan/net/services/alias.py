@@ -25,9 +25,14 @@ _ADDRESS_TYPES = {Type.A: 4, Type.AAAA: 16}
 
 
 class Aliases:
-    """What machines learnt, each machine by its own address."""
+    """What machines learnt.
 
-    def __init__(self) -> None:
+    Machines are named by an address of theirs; `identify` says what all addresses of one machine
+    have in common (it asks over IPv4, and goes there over IPv6), such as its MAC.
+    """
+
+    def __init__(self, identify: Callable[[bytes], bytes] = lambda address: address) -> None:
+        self._identify = identify
         self._machines: dict[bytes, dict[bytes, dict[str, float]]] = {}
 
     def learn(self, machine: bytes, question: Question, answer: Message, now: float) -> None:
@@ -39,22 +44,22 @@ class Aliases:
         for record in answer.answers:
             width = _ADDRESS_TYPES.get(record.kind)  # type: ignore[call-overload]
             if record.network == CLASS_IN and width == len(record.data):
-                self._put(machine, record.data, names, now + record.ttl_s + GRACE_S)
+                self._put(self._identify(machine), record.data, names, now + record.ttl_s + GRACE_S)
 
     def names(self, machine: bytes, address: bytes, now: float) -> tuple[str, ...]:
         """The names, lower-case, by which a machine knows an address; the asked for one first."""
-        known = self._machines.get(machine, {}).get(address, {})
+        known = self._machines.get(self._identify(machine), {}).get(address, {})
         return tuple(name for name, until in reversed(known.items()) if until > now)
 
     def forget(self, machine: bytes) -> None:
-        """A machine is gone: its address may be another's next."""
-        self._machines.pop(machine, None)
+        """A machine is gone, by its address or its identity: that may be another's next."""
+        self._machines.pop(self._identify(machine), None)
 
     def __len__(self) -> int:
         return len(self._machines)
 
     def keep(self, is_there: Callable[[bytes], bool]) -> None:
-        """Forget the machines that are not there any more."""
+        """Forget the machines, by their identities, that are not there any more."""
         for machine in [each for each in self._machines if not is_there(each)]:
             del self._machines[machine]
 

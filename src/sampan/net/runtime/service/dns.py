@@ -209,8 +209,9 @@ class DnsService:
     def _learn(self, event: Resolved, now: float) -> None:
         aliases, stack = self._aliases, self._engine.stack
         aliases.learn(event.client.address, event.question, event.answer, now)
-        if len(aliases) > self._many:  # one may make up addresses, more than anybody keeps
-            aliases.keep(lambda address: bool(stack.who_has(address, now)))
+        if len(aliases) > self._many:  # machines that left, or never were
+            stations = stack.stations
+            aliases.keep(lambda machine: machine in stations)
             self._many = max(MANY_MACHINES, 2 * len(aliases))
 
     def _arm(self) -> None:
