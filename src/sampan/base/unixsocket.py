@@ -17,6 +17,10 @@ MAX_PATH = 103  # bytes; macOS has 104 with the zero at the end, Linux 108
 _PRIVATE = 0o600
 
 
+class InUseError(SampanError):
+    """Somebody listens at that path already."""
+
+
 class Bound:
     """A bound, non-blocking socket and the file it has."""
 
@@ -42,7 +46,8 @@ def bind(path: Path, kind: socket.SocketKind = socket.SOCK_STREAM) -> Bound:
 
     Raises:
         SampanError: the path is too long, its folder is missing, or something is there that is
-            no socket, or a socket that is in use.
+            no socket.
+        InUseError: somebody has a socket there.
     """
     if len(os.fsencode(path)) > MAX_PATH:
         raise SampanError(
@@ -54,7 +59,7 @@ def bind(path: Path, kind: socket.SocketKind = socket.SOCK_STREAM) -> Bound:
         made.setblocking(False)
         if path.is_socket():
             if is_served(path, kind):
-                raise SampanError(f"{path} is in use by another program", hint="name another path")
+                raise InUseError(f"{path} is in use by another program", hint="name another path")
             path.unlink(missing_ok=True)
         with suppress(OSError):  # on Linux, for the file that bind makes
             os.fchmod(made.fileno(), _PRIVATE)

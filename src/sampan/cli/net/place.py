@@ -105,9 +105,9 @@ def _client(path: Path) -> Client:
 
 
 def _answers(path: Path) -> bool:
-    from sampan.net.runtime.forward.owner import is_listening
+    from sampan.base.unixsocket import is_served
 
-    return is_listening(str(path))
+    return is_served(path)
 
 
 def _root(environment: Mapping[str, str]) -> Path:

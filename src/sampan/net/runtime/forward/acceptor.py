@@ -6,13 +6,13 @@ It may not know where they lead.
 from __future__ import annotations
 
 import errno
-import os
 import socket
 import struct
 from collections.abc import Callable
 from pathlib import Path
 
 from sampan.base import log
+from sampan.base.unixsocket import Bound
 from sampan.net.runtime.loop import Loop
 from sampan.net.runtime.poller import READ
 
@@ -36,7 +36,8 @@ class Acceptor:
         self._loop = loop
         self._socket = listening
         self._take = take
-        self._file = _identity(listening)
+        is_unix = listening.family == socket.AF_UNIX
+        self._bound = Bound(listening, Path(listening.getsockname())) if is_unix else listening
         self.accepted = 0
         loop.watch(listening.fileno(), READ, self._ready)
 
@@ -72,23 +73,10 @@ class Acceptor:
         if self._socket.fileno() < 0:
             return
         self._loop.unwatch(self._socket.fileno())
-        if self._file is not None and _identity(self._socket) == self._file:
-            Path(self._socket.getsockname()).unlink()
-        self._socket.close()
+        self._bound.close()
 
 
 def reset(connection: socket.socket) -> None:
     """Close a connection so that its peer sees that it broke (Unix sockets: that it ended)."""
     connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _LINGER_RESET)
     connection.close()
-
-
-def _identity(bound: socket.socket) -> tuple[int, int] | None:
-    """Device and inode of a Unix socket's file, None if it has none (any more)."""
-    if bound.family != socket.AF_UNIX:
-        return None
-    try:
-        found = os.lstat(bound.getsockname())
-    except OSError:
-        return None
-    return found.st_dev, found.st_ino

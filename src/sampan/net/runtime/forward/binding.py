@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import errno
-import os
 import socket
-import stat
-from contextlib import suppress
 from pathlib import Path
 
+from sampan.base import unixsocket
 from sampan.errors import SampanError
 from sampan.net.runtime.forward import owner
 from sampan.net.services.forward import Forward, Protocol
@@ -36,14 +34,15 @@ def bind(forward: Forward) -> socket.socket:
         BindError: the system does not allow it.
     """
     if forward.path:
-        return _bind_unix(forward)
+        return _bind_unix(Path(forward.path))
     kind = socket.SOCK_STREAM if forward.protocol is Protocol.TCP else socket.SOCK_DGRAM
     family = socket.AF_INET6 if ":" in forward.bind else socket.AF_INET
     try:
-        bound = socket.socket(family, kind | socket.SOCK_NONBLOCK)
+        bound = socket.socket(family, kind)
     except OSError as error:
         raise BindError(f"cannot forward {forward}: {error.strerror}") from error
     try:
+        bound.setblocking(False)
         if family == socket.AF_INET6:
             bound.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
         if kind == socket.SOCK_STREAM:  # connections of an earlier run that linger do not matter
@@ -57,43 +56,18 @@ def bind(forward: Forward) -> socket.socket:
     return bound
 
 
-def _bind_unix(forward: Forward) -> socket.socket:
-    path = Path(forward.path)
-    _clear(path)
-    bound = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
-    with suppress(OSError):  # on Linux there is no moment in which others could connect
-        os.fchmod(bound.fileno(), 0o600)
+def _bind_unix(path: Path) -> socket.socket:
     try:
-        bound.bind(forward.path)
-        path.chmod(0o600)
-        bound.listen(BACKLOG)
-    except OSError as error:
-        bound.close()
-        raise BindError(
-            f"cannot listen at {path}: {error.strerror}", hint="is its folder there, and yours?"
-        ) from error
-    return bound
-
-
-def _clear(path: Path) -> None:
-    """Remove the socket that a program left behind when it ended.
-
-    Raises:
-        PortTakenError: somebody listens there.
-        BindError: something else than a socket is there.
-    """
-    try:
-        kind = path.lstat().st_mode
-    except OSError:
-        return
-    if not stat.S_ISSOCK(kind):
-        raise BindError(f"{path} is there and no socket", hint="remove it, or choose another path")
-    if owner.is_listening(str(path)):
+        bound = unixsocket.bind(path).socket
+    except unixsocket.InUseError as error:
         who = owner.of_unix_socket(str(path))
         raise PortTakenError(
             f"{who or 'another program'} listens at {path}", owner=who, hint="choose another path"
-        )
-    path.unlink(missing_ok=True)
+        ) from error
+    except SampanError as error:
+        raise BindError(error.message, hint=error.hint) from error
+    bound.listen(BACKLOG)
+    return bound
 
 
 def _explained(forward: Forward, error: OSError) -> SampanError:

@@ -5,7 +5,6 @@ Sockets of other users' processes are known by their port, but whose they are on
 
 from __future__ import annotations
 
-import socket
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -84,15 +83,3 @@ def _name(process: Path) -> str:
         return (process / "comm").read_text().strip() or "?"
     except OSError:
         return "?"
-
-
-def is_listening(path: str) -> bool:
-    """Whether somebody answers at a Unix socket; if not, its file was left behind."""
-    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
-        try:
-            probe.connect(path)
-        except (ConnectionRefusedError, FileNotFoundError):
-            return False
-        except OSError:  # full backlog, no permission: somebody's
-            return True
-    return True

@@ -98,6 +98,7 @@ class _Ping:
         self._identifier = 0  # the kernel's, unless the socket is raw
         self.used = 0.0
         self._socket = self._open(target.family)
+        self._socket.setblocking(False)
         self._has_header = bool(self._identifier) and not six  # raw sockets of IPv4 show it
         try:
             self._socket.connect((target.address, 0))
@@ -109,10 +110,10 @@ class _Ping:
     def _open(self, family: int) -> socket.socket:
         protocol = socket.IPPROTO_ICMPV6 if family == socket.AF_INET6 else socket.IPPROTO_ICMP
         try:
-            return socket.socket(family, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK, protocol)
+            return socket.socket(family, socket.SOCK_DGRAM, protocol)
         except PermissionError:
             self._identifier = 1 + secrets.randbelow(0xFFFF)
-            return socket.socket(family, socket.SOCK_RAW | socket.SOCK_NONBLOCK, protocol)
+            return socket.socket(family, socket.SOCK_RAW, protocol)
 
     def send(self, request: EchoRequested, now: float) -> None:
         self._request, self.used = request, now

@@ -269,11 +269,12 @@ def connect(
         OSError: there is no socket to be had.
     """
     try:
-        connection = socket.socket(family, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
+        connection = socket.socket(family, socket.SOCK_STREAM)
     except OSError:
         if tap is not None:
             tap.ended(Reason.REFUSED, loop.now())
         raise
+    connection.setblocking(False)
     number = _begin(connection, address)
     if number == 0:
         HostTcp(loop, stack, flow, connection, tap).begin(loop.now())

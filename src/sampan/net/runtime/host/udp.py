@@ -135,14 +135,14 @@ class UdpSockets:
         return made
 
     def _connected(self, family: int, address: tuple[str, int]) -> socket.socket:
-        kind = socket.SOCK_DGRAM | socket.SOCK_NONBLOCK
         try:
-            connection = socket.socket(family, kind)
+            connection = socket.socket(family, socket.SOCK_DGRAM)
         except OSError as error:
             if error.errno not in _SHORT or not self._open:
                 raise
             self._make_room()
-            connection = socket.socket(family, kind)
+            connection = socket.socket(family, socket.SOCK_DGRAM)
+        connection.setblocking(False)
         try:
             connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _ASKED_BUFFER)
             if sys.platform == "linux":
