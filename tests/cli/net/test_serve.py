@@ -195,3 +195,22 @@ def test_a_network_that_dies_ends_the_command(runtime, tmp_path):
         _, said = process.communicate(timeout=40)
     assert process.returncode == 1
     assert b"the network has failed" in said
+
+
+def test_what_goes_wrong_meanwhile_is_said(runtime, tmp_path):
+    policy = tmp_path / "policy.yml"
+    policy.write_text("default: deny\n")
+    reading, ready = os.pipe()
+    process = subprocess.Popen(
+        [sys.executable, "-m", "sampan", "net", "serve", "-q", "--listen", "qemu:vm.sock",
+         "--policy", str(policy), "--ready-fd", str(ready)],
+        cwd=tmp_path, pass_fds=[ready], stderr=subprocess.PIPE,
+    )  # fmt: skip
+    os.close(ready)
+    assert os.read(reading, 1) == b"1"
+    os.close(reading)
+    policy.write_text("default: perhaps, or not\n")
+    with process:
+        assert process.stderr is not None
+        assert b"the policy stays as it was" in process.stderr.readline()
+        process.terminate()

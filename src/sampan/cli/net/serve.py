@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import click
 import msgspec
 
+from sampan.base import log
 from sampan.cli import jsonout
 from sampan.cli.net import listen as listen_
 from sampan.cli.net import place, setting
@@ -99,7 +100,7 @@ def command(
     path = control.absolute() if control is not None else place.socket(name)
     ended = threading.Event()
     with ExitStack() as stack:
-        network = stack.enter_context(started(setting.build(wanted), hooks))
+        network = stack.enter_context(started(settings, setting.build(wanted), hooks))
         for each in listens:
             stack.enter_context(_open(network, each, ended))
         names = tuple(map(str, listens))
@@ -117,8 +118,13 @@ def command(
 
 
 @contextmanager
-def started(settings: Any, hooks: Path | None) -> Iterator[UserNetwork]:  # noqa: ANN401  net.Settings
-    """A network with the hooks of a file."""
+def started(
+    command: Settings,
+    settings: Any,  # noqa: ANN401  net.Settings
+    hooks: Path | None,
+) -> Iterator[UserNetwork]:
+    """A network with the hooks of a file. Its log is shown: nobody else would hear of it."""
+    log.to_stderr(0 if command.quiet else max(1, command.verbosity))
     from sampan.net.runtime.host.descriptor import raise_limit
     from sampan.net.runtime.usernet import UserNetwork
     from sampan.net.runtime.view import hookfile

@@ -10,6 +10,7 @@ from sampan.errors import SampanError
 from sampan.net.runtime.control import listener, server
 from sampan.net.runtime.control.api import table
 from sampan.net.runtime.control.client import Client
+from sampan.net.runtime.control.fault import ControlError
 
 GET = b"GET /v1/network HTTP/1.1\r\nHost: h\r\n\r\n"
 
@@ -61,6 +62,8 @@ def test_too_many_clients(served, monkeypatch):
             assert each.recv(12) == b"HTTP/1.1 200"
         with _connect(served.path) as third:
             assert _all(third).startswith(b"HTTP/1.1 503")
+        with pytest.raises(ControlError, match="2 clients are connected already"):
+            Client(served.path).info()
     while served.call(lambda: len(served.server._connections)):
         pass
     assert Client(served.path).info().name == "test"

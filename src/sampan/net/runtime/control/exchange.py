@@ -102,6 +102,8 @@ class Exchange:
         headers = [("content-type", response.content_type)] if response.body else []
         if response.status != HTTPStatus.NO_CONTENT:
             headers.append(("content-length", str(len(response.body))))
+        if self._connection.their_state is self._h11.IDLE:  # nothing was asked yet
+            headers.append(("connection", "close"))
         if response.allow:
             headers.append(("allow", ", ".join(response.allow)))
         h11 = self._h11
