@@ -23,6 +23,7 @@ from sampan.net.core.buffer import SendBuffer
 from sampan.net.core.delivery import Delivery
 from sampan.net.core.endpoint import Endpoint
 from sampan.net.core.flow import Flow
+from sampan.net.core.guard import Guard
 from sampan.net.core.icmp import Icmp, Station, quote_flow
 from sampan.net.core.inbound import Inbound
 from sampan.net.core.ledger import Entropy, Ledger
@@ -42,7 +43,7 @@ class Stack:
     """A network's stack. `entropy(n)` gives n unpredictable bytes."""
 
     __slots__ = (
-        "_advertiser", "_ask_at", "_delivery", "_events", "_icmp", "_inbound", "_ledger", "_neighbours",
+        "_advertiser", "_ask_at", "_delivery", "_events", "_guard", "_icmp", "_inbound", "_ledger", "_neighbours",
         "_switch", "_tcp", "_udp", "_unplugged", "_wanted", "limits", "network",
     )  # fmt: skip
 
@@ -56,6 +57,7 @@ class Stack:
         self._tcp = Tcp(self._ledger)
         self._udp = UdpFlows(network.mac, limits, self._delivery, self._icmp, self._events)
         self._neighbours = Neighbours(network, limits)
+        self._guard = Guard(network, self._neighbours)
         self._switch = Switch(network.mac, limits)
         self._advertiser = Advertiser(network)
         self._inbound = Inbound(self._ledger, self._tcp, self._udp, self._icmp, self._neighbours)
@@ -127,7 +129,12 @@ class Stack:
             port.frames_dropped += 1
             return
         if destination != self.network.mac:
+            if not self._guard.admits(port, source, frame, self._ledger.now):
+                port.frames_dropped += 1
+                return
             self._switch.forward(port, destination, frame)
+            while self._guard.learned:
+                self._found(self._guard.learned.pop())
             if not destination[0] & 1:
                 return
         learned = self._inbound.frame_received(port, source, frame)
