@@ -125,3 +125,24 @@ def test_datagrams_for_somebody_in_this_process(net):
     net.machine.udp(b"two", OUTSIDE)
     assert taken == [b"one"]
     assert codes(net) == [3]
+
+
+def test_gates_are_not_asked_about_each_datagram_that_is_refused(net, remote):
+    asked = []
+
+    def gate(flow):
+        asked.append(flow)
+        return Refusal.PROHIBITED if len(asked) < 3 else None
+
+    net.outbound.gates.udp.append(gate)
+    for _ in range(3):
+        net.machine.udp(b"x", remote, port=5000)
+    assert codes(net) == [13, 13, 13]
+    assert len(asked) == 1
+    net.advance(outbound.REFUSED_S)
+    net.machine.udp(b"x", remote, port=5000)
+    assert len(asked) == 2
+    net.advance(outbound.REFUSED_S)
+    net.machine.udp(b"x", remote, port=5000)
+    assert len(asked) == 3
+    assert codes(net)[3] == 13

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 from sampan.net.core import event
 from sampan.net.core.endpoint import Endpoint
@@ -24,6 +24,7 @@ from sampan.net.runtime.host.ping import Pinger
 from sampan.net.runtime.host.route import Router, Target
 
 MAX_TALKS = 128  # with services, of one link
+REFUSED_S = 1.0  # for which gates are not asked again about a UDP flow
 
 Begin: TypeAlias = Callable[[Conversation], Talk]
 Take: TypeAlias = Callable[[UdpFlow, float], None]
@@ -31,6 +32,13 @@ FlowGate: TypeAlias = Callable[[Flow], Refusal | None]
 UdpGate: TypeAlias = Callable[[UdpFlow], Refusal | None]
 EchoGate: TypeAlias = Callable[[event.EchoRequested], Refusal | None]
 Detour: TypeAlias = Callable[[Flow, Target, float], bool]
+
+
+class _Refused(NamedTuple):
+    """What a gate said of a UDP flow, whose machine goes on sending: see `REFUSED_S`."""
+
+    refusal: Refusal
+    until: float
 
 
 @dataclass
@@ -123,7 +131,10 @@ class HostOutbound:
             take(flow, now)
             return
         context = flow.context
-        if context is None:
+        if isinstance(context, _Refused) and now < context.until:
+            flow.refuse(context.refusal, now)
+            return
+        if context is None or isinstance(context, _Refused):
             context = self._begin_udp(flow, now)
         if isinstance(context, udp.HostUdp):
             context.send(now)
@@ -132,6 +143,7 @@ class HostOutbound:
         for gate in self.gates.udp:
             if (refusal := gate(flow)) is not None:
                 flow.refuse(refusal, now)
+                flow.context = _Refused(refusal, now + REFUSED_S)
                 return None
         target = self.router.target(flow.remote.address)
         if target is None:
