@@ -9,7 +9,7 @@ import pytest
 from sampan.net.core.endpoint import Endpoint
 from sampan.net.core.event import Reason
 from sampan.net.core.limit import Limits
-from sampan.net.runtime.host import tcp
+from sampan.net.runtime.host import descriptor, tcp
 from sampan.net.wire import icmpv4
 
 RESET = struct.pack("ii", 1, 0)
@@ -479,3 +479,12 @@ def test_a_dead_connection_costs_no_time(net, join):
     net.settle()
     net.loop._poller = net_poller
     assert polls == [[]] * len(polls)
+
+
+def test_the_last_descriptors_are_not_for_machines(net, remote, monkeypatch, descriptors):
+    before = descriptors()
+    monkeypatch.setattr(descriptor, "RESERVED", descriptor.share(1))
+    net.machine.connect(remote)
+    net.until(lambda: net.machine.unreachable)
+    assert descriptors() == before
+    assert net.engine.stack.flows == ()

@@ -9,6 +9,7 @@ from __future__ import annotations
 import resource
 from contextlib import suppress
 
+RESERVED = 24  # that machines' connections leave for names, forwards and the control API
 _ENOUGH = 1 << 18
 _OPEN_MAX = 10240  # of macOS, which takes no more whatever its hard limit says
 

@@ -16,6 +16,7 @@ own): then the rest follows, for as long as `LINGER_S`.
 from __future__ import annotations
 
 import errno
+import os
 import socket
 import struct
 from typing import Protocol
@@ -23,7 +24,7 @@ from typing import Protocol
 from sampan.net.core.event import Reason
 from sampan.net.core.flow import Flow
 from sampan.net.core.stack import Stack
-from sampan.net.runtime.host import failure
+from sampan.net.runtime.host import descriptor, failure
 from sampan.net.runtime.loop import Loop
 from sampan.net.runtime.poller import ERROR, READ, WRITE
 from sampan.net.wire.checksum import Buffer
@@ -269,7 +270,7 @@ def connect(
         OSError: there is no socket to be had.
     """
     try:
-        connection = socket.socket(family, socket.SOCK_STREAM)
+        connection = _socket(family)
     except OSError:
         if tap is not None:
             tap.ended(Reason.REFUSED, loop.now())
@@ -285,6 +286,19 @@ def connect(
         flow.refuse(failure.refusal_of(number), loop.now())
         if tap is not None:
             tap.ended(Reason.REFUSED, loop.now())
+
+
+def _socket(family: int) -> socket.socket:
+    """A new socket, unless it took one of the last descriptors.
+
+    Raises:
+        OSError: there is none to be had.
+    """
+    made = socket.socket(family, socket.SOCK_STREAM)
+    if made.fileno() >= descriptor.share(1) - descriptor.RESERVED:
+        made.close()
+        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+    return made
 
 
 def _begin(connection: socket.socket, address: tuple[str, int] | str) -> int:
