@@ -146,3 +146,17 @@ def test_gates_are_not_asked_about_each_datagram_that_is_refused(net, remote):
     net.machine.udp(b"x", remote, port=5000)
     assert len(asked) == 3
     assert codes(net)[3] == 13
+
+
+def test_gates_whose_rules_changed_are_asked_at_once(net, remote):
+    asked = []
+
+    def gate(flow):
+        asked.append(flow)
+        return Refusal.PROHIBITED
+
+    net.outbound.gates.udp.append(gate)
+    net.machine.udp(b"x", remote, port=5000)
+    net.outbound.rules_changed()
+    net.machine.udp(b"x", remote, port=5000)
+    assert len(asked) == 2

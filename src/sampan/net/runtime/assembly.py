@@ -125,7 +125,7 @@ class Assembly:
         if self.settings.policy_file is not None:
             file = PolicyFile(self.settings.policy_file)
             self.egress.policy = file.policy
-            policyfile.follow(engine.loop, file, self._replace_policy)
+            policyfile.follow(engine.loop, file, self.replace_policy)
         self.hooks = Hooks(hooks)
         knowledge = Knowledge(names=names, refused=refused)
         hooked = Hooked(self.outbound, Inquiry(self.hooks, time.perf_counter), knowledge)
@@ -142,8 +142,10 @@ class Assembly:
         if self.settings.http_view or self.settings.har_file is not None:
             self.show_http()
 
-    def _replace_policy(self, policy: Policy) -> None:
+    def replace_policy(self, policy: Policy) -> None:
+        """Let another policy hold, at once; flows that began go on."""
         self.egress.policy = policy
+        self.outbound.rules_changed()
         self.events.append("policy.replaced")
 
     def show_http(self) -> HttpView:

@@ -39,6 +39,7 @@ class _Refused(NamedTuple):
 
     refusal: Refusal
     until: float
+    rules: int  # `HostOutbound._rules` as the gate was asked
 
 
 @dataclass
@@ -58,6 +59,7 @@ class HostOutbound:
         self.engine = engine
         self.router = router
         self.gates = Gates()
+        self._rules = 0  # counts the changes of what gates say
         self.watch_flow: Callable[[Flow], tcp.Tap | None] = _unwatched
         self._talks: dict[Endpoint, Begin] = {}
         self._talking: Counter[Port] = Counter()
@@ -79,6 +81,10 @@ class HostOutbound:
     def serves_datagrams(self, address: Endpoint) -> bool:
         """Whether datagrams to `address` are somebody's."""
         return address in self._takers
+
+    def rules_changed(self) -> None:
+        """Gates say something else from now on: ask them about datagrams they refused, too."""
+        self._rules += 1
 
     def flow_opened(self, flow: Flow, now: float) -> None:
         """See `engine.Outbound`."""
@@ -131,7 +137,7 @@ class HostOutbound:
             take(flow, now)
             return
         context = flow.context
-        if isinstance(context, _Refused) and now < context.until:
+        if isinstance(context, _Refused) and now < context.until and context.rules == self._rules:
             flow.refuse(context.refusal, now)
             return
         if context is None or isinstance(context, _Refused):
@@ -143,7 +149,7 @@ class HostOutbound:
         for gate in self.gates.udp:
             if (refusal := gate(flow)) is not None:
                 flow.refuse(refusal, now)
-                flow.context = _Refused(refusal, now + REFUSED_S)
+                flow.context = _Refused(refusal, now + REFUSED_S, self._rules)
                 return None
         target = self.router.target(flow.remote.address)
         if target is None:

@@ -207,8 +207,7 @@ class Assembled:
 
     def replace_policy(self, policy: Policy) -> None:
         """See `Controlled.replace_policy`."""
-        self._assembly.egress.policy = policy
-        self._assembly.events.append("policy.replaced")
+        self._assembly.replace_policy(policy)
 
     def view_http(self) -> None:
         """See `Controlled.view_http`."""
