@@ -3,7 +3,7 @@ import pytest
 from sampan.errors import ToolMissingError
 from sampan.machine import accel
 from sampan.machine.error import MachineError
-from sampan.machine.model import Accelerator, Arch
+from sampan.machine.model import Accelerator, Arch, Verdict
 
 
 @pytest.fixture(autouse=True)
@@ -14,12 +14,12 @@ def _x86_linux(monkeypatch):
 
 def test_kvm_that_does_not_run_a_guest_is_not_used(fake_qemu, runtime_root):
     verdict = accel.choose(Arch.AMD64, runtime_root)
-    assert verdict == accel.Verdict(Accelerator.TCG, "fake: failed to initialize kvm")
+    assert verdict == Verdict(Accelerator.TCG, "fake: failed to initialize kvm")
 
 
 def test_kvm_that_runs_a_guest_is_used(fake_qemu, runtime_root):
     (fake_qemu / "kvm-works").touch()
-    assert accel.choose(Arch.AMD64, runtime_root) == accel.Verdict(Accelerator.KVM)
+    assert accel.choose(Arch.AMD64, runtime_root) == Verdict(Accelerator.KVM)
 
 
 def test_the_answer_is_remembered_for_this_boot(fake_qemu, runtime_root, monkeypatch):
@@ -27,7 +27,7 @@ def test_the_answer_is_remembered_for_this_boot(fake_qemu, runtime_root, monkeyp
     (fake_qemu / "kvm-works").touch()
     assert accel.choose(Arch.AMD64, runtime_root) == first
     monkeypatch.setattr("sampan.machine.state.boot_id", lambda: "the next boot")
-    assert accel.choose(Arch.AMD64, runtime_root) == accel.Verdict(Accelerator.KVM)
+    assert accel.choose(Arch.AMD64, runtime_root) == Verdict(Accelerator.KVM)
 
 
 def test_damaged_memory_is_no_obstacle(fake_qemu, runtime_root):

@@ -1,10 +1,10 @@
 import asyncio
+import dataclasses
 import os
 import signal
 import socket
 from pathlib import Path
 
-import msgspec
 import pytest
 
 from sampan import machine
@@ -188,7 +188,7 @@ def test_spec_without_sense_is_refused(scripted, options):
 )
 def test_a_network_has_the_link_it_needs(scripted, options, network, link, text):
     spec = scripted("hang", network=machine.Network(network))
-    linked = msgspec.structs.replace(options, **link)
+    linked = dataclasses.replace(options, **link)
     with pytest.raises(UsageError, match=text):
         live(spec, linked, lambda vm: vm.wait())
 

@@ -15,6 +15,7 @@ not know Sampan's network either: a machine takes the descriptor of a link, and
 """
 
 from sampan.machine.blocking import Machine, launch
+from sampan.machine.device import Disk, DiskFormat, Share, ShareKind, Vsock
 from sampan.machine.forward import Forward
 from sampan.machine.lifecycle import VM, LaunchOptions
 from sampan.machine.model import Accelerator, Arch, End, Ending, MachineSpec, Network
@@ -23,6 +24,8 @@ __all__ = [
     "VM",
     "Accelerator",
     "Arch",
+    "Disk",
+    "DiskFormat",
     "End",
     "Ending",
     "Forward",
@@ -30,5 +33,8 @@ __all__ = [
     "Machine",
     "MachineSpec",
     "Network",
+    "Share",
+    "ShareKind",
+    "Vsock",
     "launch",
 ]

@@ -20,7 +20,7 @@ from sampan.errors import SampanError, ToolMissingError
 from sampan.machine import state
 from sampan.machine.drivers import qemu_argv
 from sampan.machine.error import MachineError
-from sampan.machine.model import Accelerator, Arch
+from sampan.machine.model import Accelerator, Arch, Verdict
 
 _log = log.get(__name__)
 
@@ -32,13 +32,6 @@ _X86_PROBE = bytes.fromhex("baf400 b02a ee f4")
 _X86_STATUS = (0x2A << 1) | 1  # how isa-debug-exit makes QEMU end
 # At address 0:  mov w0, #8; movk w0, #0x8400, lsl #16 (PSCI SYSTEM_OFF); hvc #0; b .
 _ARM_PROBE = bytes.fromhex("00018052 0080b072 020000d4 00000014")
-
-
-class Verdict(msgspec.Struct, frozen=True):
-    """The accelerator to use, and why not a faster one (empty if it is the fastest)."""
-
-    accel: Accelerator
-    why: str = ""
 
 
 class _Remembered(msgspec.Struct, frozen=True):

@@ -13,11 +13,11 @@ from concurrent.futures import Future
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
-from sampan.machine import accel, qmp
+from sampan.machine import qmp
 from sampan.machine.console import Match
 from sampan.machine.forward import Forward
 from sampan.machine.lifecycle import POWER_OFF_DEADLINE_S, VM, LaunchOptions
-from sampan.machine.model import End, MachineSpec
+from sampan.machine.model import End, MachineSpec, Verdict
 
 T = TypeVar("T")
 
@@ -77,7 +77,7 @@ class Machine:
         return self._vm.spec
 
     @property
-    def verdict(self) -> accel.Verdict:
+    def verdict(self) -> Verdict:
         """Its accelerator, and why that one."""
         return self._vm.verdict
 

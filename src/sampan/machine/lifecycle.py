@@ -9,18 +9,18 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
-
-import msgspec
 
 from sampan.base import log
 from sampan.errors import UsageError
-from sampan.machine import accel, port, qmp, state
+from sampan.machine import port, qmp, state
 from sampan.machine.console import Console
-from sampan.machine.drivers.qemu import Qemu
+from sampan.machine.driver import Driver, Hypervisor, Launch, check
+from sampan.machine.drivers.qemu import QemuDriver
 from sampan.machine.error import MachineEndedError, MachineError, MachineTimeoutError
 from sampan.machine.forward import Forward
-from sampan.machine.model import End, MachineSpec, Network
+from sampan.machine.model import End, MachineSpec, Network, Verdict
 from sampan.machine.panic import PanicWatch
 
 _log = log.get(__name__)
@@ -29,15 +29,17 @@ POWER_OFF_DEADLINE_S = 30.0
 PRESS_AGAIN_S = 2.0  # a guest that is still booting does not hear the first press
 
 
-class LaunchOptions(msgspec.Struct, frozen=True, kw_only=True):
+@dataclass(frozen=True, kw_only=True)
+class LaunchOptions:
     """How a machine is launched, as opposed to what it is.
 
-    `runtime_root` is where sockets live (None: `/tmp/sampan-UID`); `start_deadline_s` is for
+    `driver` is the program that runs it (None: QEMU); `runtime_root` is where sockets live (None: `/tmp/sampan-UID`); `start_deadline_s` is for
     the hypervisor to come up, not for the guest to boot. `link_fd` is the machine's end of a
     connected Unix socket, which stays the caller's, and `link_path` where one listens, for
     networks that need them (`model.Network`).
     """
 
+    driver: Driver | None = None
     runtime_root: Path | None = None
     start_deadline_s: float = 30.0
     link_fd: int | None = None
@@ -52,7 +54,7 @@ class VM:
     """
 
     def __init__(
-        self, spec: MachineSpec, verdict: accel.Verdict, console: Console, hypervisor: Qemu,
+        self, spec: MachineSpec, verdict: Verdict, console: Console, hypervisor: Hypervisor,
         forwards: tuple[Forward, ...],
     ) -> None:  # fmt: skip
         self.spec = spec
@@ -82,21 +84,24 @@ class VM:
             MachineError: the machine did not start.
         """
         options = options or LaunchOptions()
+        driver = options.driver or QemuDriver()
         spec.check()
+        check(driver, spec)
         _check_link(spec, options)
         _check_files(spec)
         port.check(spec.publish)
         root = state.runtime_root(options.runtime_root)
-        verdict = await asyncio.to_thread(_accelerator, spec, root)
+        verdict = await asyncio.to_thread(driver.verdict, spec, root)
         with state.machine_folder(root) as folder:
             console = Console()
             if prepare is not None:
                 prepare(console)
-            hypervisor = await Qemu.start(
-                spec, accel=verdict.accel, folder=folder, console=console,
+            launch = Launch(
+                accel=verdict.accel, folder=folder, console=console,
                 deadline_s=options.start_deadline_s, link_fd=options.link_fd,
                 link_path=options.link_path,
             )  # fmt: skip
+            hypervisor = await driver.start(spec, launch)
             watch = PanicWatch(hypervisor.panicked)
             try:
                 console.attach(watch.console_said)
@@ -171,12 +176,6 @@ class VM:
                 return await self._hypervisor.wait()
         except TimeoutError:
             raise MachineTimeoutError(f"the machine still runs after {timeout_s:g} s") from None
-
-
-def _accelerator(spec: MachineSpec, root: Path) -> accel.Verdict:
-    if spec.accel is None:
-        return accel.choose(spec.arch, root)
-    return accel.require(spec.arch, spec.accel, root)
 
 
 def _check_link(spec: MachineSpec, options: LaunchOptions) -> None:

@@ -1,8 +1,7 @@
 """What a machine is, before it exists, and how it ended: frozen values, no behaviour.
 
 Pure: no I/O and no clock. Only kernel+initrd boots today; the other ways to boot (firmware
-with a disk or an ISO) will be further optional fields beside `kernel`, as disks and shares will
-be further tuples beside `publish`.
+with a disk or an ISO) will be further optional fields beside `kernel`.
 """
 
 from __future__ import annotations
@@ -13,6 +12,7 @@ from pathlib import Path
 import msgspec
 
 from sampan.errors import UsageError
+from sampan.machine.device import Disk, Share, Vsock
 from sampan.machine.forward import Forward
 
 MIN_MEM_MIB = 32
@@ -50,6 +50,13 @@ class Accelerator(StrEnum):
     TCG = "tcg"
 
 
+class Verdict(msgspec.Struct, frozen=True):
+    """The accelerator to use, and why not a faster one (empty if it is the fastest)."""
+
+    accel: Accelerator
+    why: str = ""
+
+
 class Network(StrEnum):
     """What a machine's network device is connected to.
 
@@ -70,7 +77,8 @@ class MachineSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
 
     `accel` None lets the driver choose one that works here. `mac` empty gives an address
     derived from the machine's name. A guest that reboots starts again when `reboots`, else
-    its machine ends.
+    its machine ends. `discs` are ISO images. `agent` gives the machine a channel for the guest's
+    agent (`machine.agent`).
     """
 
     kernel: Path
@@ -82,6 +90,11 @@ class MachineSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     accel: Accelerator | None = None
     network: Network = Network.USER
     publish: tuple[Forward, ...] = ()
+    disks: tuple[Disk, ...] = ()
+    discs: tuple[Path, ...] = ()
+    shares: tuple[Share, ...] = ()
+    vsock: Vsock | None = None
+    agent: bool = False
     name: str = "sampan"
     mac: str = ""
     reboots: bool = True

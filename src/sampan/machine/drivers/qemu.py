@@ -14,13 +14,14 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from sampan.base import log, proc
-from sampan.machine import qmp, usernet
+from sampan.machine import accel, qmp, usernet
 from sampan.machine.console import Console
 from sampan.machine.control import Control
+from sampan.machine.driver import Capability, Launch
 from sampan.machine.drivers import qemu_argv
 from sampan.machine.error import MachineEndedError, MachineError, MachineTimeoutError
 from sampan.machine.forward import Forward
-from sampan.machine.model import Accelerator, End, Ending, MachineSpec
+from sampan.machine.model import End, Ending, MachineSpec, Verdict
 from sampan.machine.state import Folder
 
 _log = log.get(__name__)
@@ -52,17 +53,7 @@ class Qemu:
         self._listeners: list[Callable[[qmp.Notice], None]] = []
 
     @classmethod
-    async def start(
-        cls,
-        spec: MachineSpec,
-        *,
-        accel: Accelerator,
-        folder: Folder,
-        console: Console,
-        deadline_s: float,
-        link_fd: int | None = None,
-        link_path: Path | None = None,
-    ) -> Qemu:
+    async def start(cls, spec: MachineSpec, launch: Launch) -> Qemu:
         """Start QEMU with the machine paused, console and control connected.
 
         The caller ends it with `kill` whatever happens next.
@@ -71,15 +62,16 @@ class Qemu:
             ToolMissingError: QEMU is not installed.
             MachineError: it did not start; the message says what it said.
         """
+        folder = launch.folder
         with (
             _listener(folder.control_socket) as control,
             _listener(folder.console_socket) as serial,
         ):
             wiring = qemu_argv.Wiring(
-                control_fd=control.fileno(), console_fd=serial.fileno(), link_fd=link_fd,
-                link_path="" if link_path is None else str(link_path),
+                control_fd=control.fileno(), console_fd=serial.fileno(), link_fd=launch.link_fd,
+                link_path="" if launch.link_path is None else str(launch.link_path),
             )  # fmt: skip
-            argv = qemu_argv.build(spec, accel=accel, wiring=wiring)
+            argv = qemu_argv.build(spec, accel=launch.accel, wiring=wiring)
             with folder.messages.open("wb") as messages:
                 process = proc.start(
                     argv, stdout=messages, stderr=messages, new_session=True,
@@ -88,16 +80,16 @@ class Qemu:
             qemu = cls(process, argv, folder)
             try:
                 folder.record(process.pid)
-                await qemu._connect(console)
+                await qemu._connect(launch.console)
             except BaseException:
                 await qemu.kill()
                 raise
         try:
-            async with asyncio.timeout(deadline_s):
+            async with asyncio.timeout(launch.deadline_s):
                 version = await qemu._control.ready()
         except (TimeoutError, MachineEndedError) as error:
-            raise await qemu._not_started(deadline_s, error) from error
-        _log.info("QEMU %s runs as process %d with %s", version, process.pid, accel)
+            raise await qemu._not_started(launch.deadline_s, error) from error
+        _log.info("QEMU %s runs as process %d with %s", version, process.pid, launch.accel)
         return qemu
 
     def listen(self, listener: Callable[[qmp.Notice], None]) -> None:
@@ -114,6 +106,10 @@ class Qemu:
         """Let the paused machine go; one that ends before it answers is explained by `wait`."""
         with suppress(MachineEndedError):
             await self.execute("cont")
+
+    async def pause(self) -> None:
+        """Stop the machine's processors, until `run`."""
+        await self.execute("stop")
 
     async def power_button(self) -> None:
         """Press the ACPI power button: what happens then is up to the guest."""
@@ -211,6 +207,26 @@ class Qemu:
             return ""  # the runtime folder is gone already: nothing to add
         lines = (line.strip().removeprefix(self._program) for line in text.splitlines())
         return "\n".join(line for line in lines if line and ": info: " not in line)
+
+
+class QemuDriver:
+    """See `Driver`."""
+
+    name = "qemu"
+    capabilities = frozenset({
+        Capability.POWER_BUTTON, Capability.PAUSE, Capability.PUBLISH, Capability.LINK_FD,
+        Capability.LINK_PATH,
+    })  # fmt: skip
+
+    def verdict(self, spec: MachineSpec, root: Path) -> Verdict:
+        """See `Driver.verdict`."""
+        if spec.accel is None:
+            return accel.choose(spec.arch, root)
+        return accel.require(spec.arch, spec.accel, root)
+
+    async def start(self, spec: MachineSpec, launch: Launch) -> Qemu:
+        """See `Qemu.start`."""
+        return await Qemu.start(spec, launch)
 
 
 @contextmanager

@@ -1,0 +1,58 @@
+"""What a machine has besides processors and memory: disks, discs, shares, vsock. Frozen values.
+
+Pure. Which of them a driver can give a machine is `driver.Capability`.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+
+import msgspec
+
+HOST_CID = 2  # virtio 1.2, 5.10.4: well-known
+MIN_GUEST_CID = 3
+MAX_GUEST_CID = 2**32 - 2
+
+
+class DiskFormat(StrEnum):
+    """How a disk is kept in its file."""
+
+    RAW = "raw"
+    QCOW2 = "qcow2"
+
+
+class Disk(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A disk in a file, seen by the guest as /dev/vda, vdb … in the order of the spec."""
+
+    path: Path
+    format: DiskFormat = DiskFormat.RAW
+    read_only: bool = False
+
+
+class ShareKind(StrEnum):
+    """How a folder of the host comes into the guest."""
+
+    VIRTIOFS = "virtiofs"
+    PLAN9 = "9p"
+
+
+class Share(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A folder of the host that the guest mounts by its `tag`; at `target` if the agent is to."""
+
+    source: Path
+    tag: str
+    target: str = ""
+    read_only: bool = False
+    kind: ShareKind = ShareKind.VIRTIOFS
+
+
+class Vsock(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Sockets between host and guest; each of `ports` of the guest has a Unix socket of its own.
+
+    `folder` is where those sockets are; None: in the machine's runtime folder.
+    """
+
+    cid: int = MIN_GUEST_CID
+    ports: tuple[int, ...] = ()
+    folder: Path | None = None
