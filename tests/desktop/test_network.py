@@ -32,7 +32,7 @@ def ask(link, mac, address):
 
 
 def test_a_network_of_its_own():
-    with connection(SPEC, Options(publish=("0:80", "0:53/udp"))) as made:
+    with connection(SPEC, Options(link=Link.STREAM, publish=("0:80", "0:53/udp"))) as made:
         assert made.spec.network is Network.STREAM
         assert made.spec.mac == mac_address("web")
         assert [each.guest_port for each in made.published] == [80, 53]
@@ -52,7 +52,9 @@ def test_unix_sockets_are_told_by_their_path(tmp_path):
 
 
 def test_what_else_the_network_is():
-    with connection(SPEC, Options(settings=Settings(subnet="10.9.8.0/24"))) as made:
+    with connection(
+        SPEC, Options(link=Link.STREAM, settings=Settings(subnet="10.9.8.0/24"))
+    ) as made:
         answer = ask(made.link, parse_mac(made.spec.mac), "10.9.8.1")
         assert answer.sender_ip == parse_ip("10.9.8.1")
 
@@ -98,6 +100,13 @@ def test_qemus_own_network_publishes_itself():
 def test_no_network():
     with connection(SPEC, Options(networking=Networking.NONE)) as made:
         assert made.spec.network is Network.NONE
+
+
+@pytest.mark.parametrize("kind", [Networking.TAP, Networking.BRIDGE])
+def test_interfaces_of_the_host(kind):
+    with connection(SPEC, Options(networking=kind, interface="lab0")) as made:
+        assert (made.spec.network, made.spec.interface) == (Network(kind.value), "lab0")
+        made.spec.check()
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,8 @@ import os
 import re
 import socket
 import threading
+import time
+import urllib.error
 import urllib.request
 
 import dnslib
@@ -44,7 +46,7 @@ class Web(http.server.BaseHTTPRequestHandler):
 
 
 class Web6(http.server.ThreadingHTTPServer):
-    address_family = socket.AF_INET6
+    address_family: int = socket.AF_INET6
 
 
 @pytest.fixture(scope="module")
@@ -106,7 +108,13 @@ def system(request, boot, resolver, folder):
 
 
 def get(host, port):
-    return urllib.request.urlopen(f"http://{host}:{port}/", timeout=60).read()
+    """A page of the machine; a server that was started a moment ago may not listen yet."""
+    deadline = time.monotonic() + 60
+    while True:
+        try:
+            return urllib.request.urlopen(f"http://{host}:{port}/", timeout=60).read()
+        except (urllib.error.URLError, ConnectionError):
+            assert time.monotonic() < deadline
 
 
 def test_its_address(system):

@@ -41,7 +41,7 @@ second one ends it at once. The exit status is 0 when the guest powered itself o
 
 _log = log.get(__name__)
 _BACKENDS = ("qemu",)
-_LATER_NETWORKS = ("tap", "bridge", "vmnet", "docker-for-mac", "default")
+_LATER_NETWORKS = ("vmnet", "docker-for-mac")
 _NETWORK_FLAGS = frozenset({
     "--subnet", "--prefix6", "--mtu", "--dns", "--hosts", "--search", "--host-access", "--policy",
     "--proxy", "--http-view", "--har",
@@ -101,7 +101,7 @@ def _later_flags(command: Callable[..., Any]) -> Callable[..., Any]:
     "--networking", default="vpnkit", show_default=True, metavar="KIND",
     help="vpnkit: a network of its own, in this process (vpnkit,stream and vpnkit,vhost-user "
     "choose how frames come to it); vpnkit,PATH: that of sampan net serve --listen qemu:PATH; "
-    "user: QEMU's own; none.",
+    "user: QEMU's own; tap,IF and bridge,IF: a device of the host; none.",
 )  # fmt: skip
 @click.option("--name", metavar="NAME", help="What the machine is called.  [default: as PATH]")
 @click.option("--ip", default="", metavar="ADDRESS", help="The guest's address, by DHCP.")
@@ -210,13 +210,10 @@ def _arch(text: str | None, found: Bundle) -> Arch:
 def _network(
     kind: str, *, publish: tuple[str, ...], address: str, wanted: dict[str, object]
 ) -> network.Options:
-    from sampan.desktop import network
+    from msgspec.structs import replace
 
-    networking, link, join = _networking(kind)
-    return network.Options(
-        networking=networking,
-        link=link,
-        join=join,
+    return replace(
+        _networking(kind),
         publish=publish,
         address=address,
         settings=setting.build(wanted) if wanted else None,
@@ -225,29 +222,31 @@ def _network(
     )
 
 
-def _networking(text: str) -> tuple[network.Networking, network.Link, Path | None]:
-    """What `--networking` says: the kind, the link, and where the network is if not here.
+def _networking(text: str) -> network.Options:
+    """What `--networking` says: the kind, and what belongs to it.
 
     Raises:
         UsageError: it says nothing that is there.
     """
-    from sampan.desktop.network import DEFAULT_LINK, Link, Networking
+    from sampan.desktop.network import Link, Networking, Options
 
     name, _, more = text.partition(",")
     if name in _LATER_NETWORKS:
         raise UsageError(f"--networking {text} is not there yet", hint="leave it away, or say none")
     try:
-        kind = Networking(name)
+        kind = Networking("vpnkit" if name == "default" else name)
     except ValueError:
         raise UsageError(
             f"--networking: {text!r} is no kind of network", hint=f"say {', '.join(Networking)}"
         ) from None
+    if kind in (Networking.TAP, Networking.BRIDGE):
+        return Options(networking=kind, interface=more)
     if not more:
-        return kind, DEFAULT_LINK, None
+        return Options(networking=kind)
     if kind is Networking.VPNKIT and more in tuple(Link):
-        return kind, Link(more), None
+        return Options(link=Link(more))
     if kind is Networking.VPNKIT and "/" in more and "," not in more:
-        return kind, DEFAULT_LINK, Path(more)
+        return Options(join=Path(more))
     raise UsageError(
         f"--networking: {more!r} says nothing about {name}",
         hint=f"say vpnkit, or vpnkit with {', '.join(Link)} or the path of a socket",

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import secrets
 import socket
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from enum import StrEnum
@@ -37,6 +38,8 @@ class Networking(StrEnum):
 
     VPNKIT = "vpnkit"  # ours: what VPNKit was
     USER = "user"  # QEMU's user networking
+    TAP = "tap"  # a TAP device of the host
+    BRIDGE = "bridge"  # a bridge of the host
     NONE = "none"
 
 
@@ -47,7 +50,8 @@ class Link(StrEnum):
     VHOST_USER = "vhost-user"
 
 
-DEFAULT_LINK = Link.STREAM
+# several times as fast (bench/RESULTS.md); sharing memory that way takes Linux
+DEFAULT_LINK = Link.VHOST_USER if sys.platform == "linux" else Link.STREAM
 
 
 class Published(msgspec.Struct, frozen=True, kw_only=True):
@@ -68,6 +72,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
         link: how frames come to a network of ours.
         join: where another process serves the network (`sampan net serve --listen qemu:PATH`);
             None makes one for this machine alone.
+        interface: the host's TAP device or bridge, for a machine that is connected to one.
         publish: forwards, in the form of `net.services.forward`.
         address: the machine's; empty lets the network decide.
         settings: what else our network is to be; None takes what it is by itself.
@@ -79,6 +84,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     networking: Networking = Networking.VPNKIT
     link: Link = DEFAULT_LINK
     join: Path | None = None
+    interface: str = ""
     publish: tuple[str, ...] = ()
     address: str = ""
     settings: Settings | None = None
@@ -137,8 +143,12 @@ def _not_ours(spec: MachineSpec, options: Options) -> Connection:
         publish = tuple(map(MachineForward.parse, options.publish))
         return Connection(msgspec.structs.replace(spec, publish=publish))
     if options.publish:
-        raise UsageError("a machine without a network publishes no ports")
-    return Connection(msgspec.structs.replace(spec, network=Network.NONE))
+        raise UsageError(
+            f"a machine with --networking {options.networking} publishes no ports",
+            hint="leave --publish away",
+        )
+    network = Network(options.networking.value)
+    return Connection(msgspec.structs.replace(spec, network=network, interface=options.interface))
 
 
 @contextmanager

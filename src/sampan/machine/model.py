@@ -63,12 +63,16 @@ class Network(StrEnum):
     `user`: QEMU's own user networking, which publishes ports itself. `stream`: a descriptor that
     is given when the machine is launched, with somebody at its other end who speaks QEMU's
     framing (a length of 32 bits, big endian, in front of each frame). `vhost-user`: the path of
-    a Unix socket where a vhost-user back end listens. `none`: there is no device.
+    a Unix socket where a vhost-user back end listens. `tap`: a TAP device of the host, that is
+    there; `bridge`: a bridge of the host, to which QEMU's setuid helper connects it. `none`:
+    there is no device.
     """
 
     USER = "user"
     STREAM = "stream"
     VHOST_USER = "vhost-user"
+    TAP = "tap"
+    BRIDGE = "bridge"
     NONE = "none"
 
 
@@ -76,7 +80,8 @@ class MachineSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     """A machine that boots a Linux kernel directly.
 
     `accel` None lets the driver choose one that works here. `mac` empty gives an address
-    derived from the machine's name. A guest that reboots starts again when `reboots`, else
+    derived from the machine's name. `interface` is the host's TAP device or bridge, for networks
+    that are those. A guest that reboots starts again when `reboots`, else
     its machine ends. `discs` are ISO images. `agent` gives the machine a channel for the guest's
     agent (`machine.agent`).
     """
@@ -89,6 +94,7 @@ class MachineSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     arch: Arch = Arch.AMD64
     accel: Accelerator | None = None
     network: Network = Network.USER
+    interface: str = ""
     publish: tuple[Forward, ...] = ()
     disks: tuple[Disk, ...] = ()
     discs: tuple[Path, ...] = ()
@@ -111,6 +117,12 @@ class MachineSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
             raise UsageError(
                 f"{self.mem_mib} MiB of memory is too little for any Linux kernel",
                 hint=f"say at least {MIN_MEM_MIB} MiB",
+            )
+        if bool(self.interface) != (self.network in (Network.TAP, Network.BRIDGE)):
+            raise UsageError(
+                f"a machine on the network {self.network} "
+                f"needs {'no' if self.interface else 'an'} interface of the host",
+                hint="for instance tap,tap0 or bridge,br0",
             )
         if self.publish and self.network is not Network.USER:
             raise UsageError(

@@ -126,6 +126,20 @@ def test_a_back_end_reads_frames_in_the_guests_memory():
     assert after(argv, "-machine") == ["pc,memory-backend=ram0"]
 
 
+@pytest.mark.parametrize(
+    ("network", "netdev"),
+    [
+        (Network.TAP, "tap,id=net0,ifname=i,,f,script=no,downscript=no"),
+        (Network.BRIDGE, "bridge,id=net0,br=i,,f"),
+    ],
+)
+def test_interfaces_of_the_host(network, netdev):
+    argv = build(network=network, interface="i,f", mac="02:00:00:00:00:01")
+    at = argv.index("-netdev")
+    assert argv[at + 1] == netdev
+    assert argv[at + 3] == "virtio-net-pci,netdev=net0,mac=02:00:00:00:00:01,romfile="
+
+
 @pytest.mark.parametrize(("accel", "without"), [(Accelerator.TCG, True), (Accelerator.KVM, False)])
 def test_a_back_end_without_kvm_has_no_message_interrupts(accel, without):
     """QEMU 7.2 crashes otherwise."""

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from sampan.net.runtime.engine import Link, Plug
 
 _CARD = "-device virtio-net-pci,netdev=net0"
+_WITHOUT_KVM = ",vectors=0"  # QEMU 7.2 crashes without it, unless it runs with KVM
 _STDIO = "stdio"
 
 
@@ -181,7 +182,7 @@ def _for_qemu_vhost(path: str) -> str:
     return (
         "qemu-system-x86_64 … -m 1G -object memory-backend-memfd,id=mem0,size=1G,share=on "
         f"-machine memory-backend=mem0 -chardev {shlex.quote(f'socket,id=char0,path={_escaped(path)}')} "
-        f"-netdev vhost-user,id=net0,chardev=char0 {_CARD}"
+        f"-netdev vhost-user,id=net0,chardev=char0 {_CARD}{_WITHOUT_KVM}"
     )
 
 

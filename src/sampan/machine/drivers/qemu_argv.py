@@ -142,6 +142,11 @@ def _network(spec: MachineSpec, accel: Accelerator, wiring: Wiring) -> tuple[str
         case Network.STREAM:
             # the same framing as `stream`, which QEMU has only since 7.2
             return ("-netdev", f"socket,id={NETDEV},fd={wiring.link_fd}", *device)
+        case Network.TAP:
+            tap = f"tap,id={NETDEV},ifname={_escape(spec.interface)},script=no,downscript=no"
+            return ("-netdev", tap, *device)
+        case Network.BRIDGE:
+            return ("-netdev", f"bridge,id={NETDEV},br={_escape(spec.interface)}", *device)
         case Network.VHOST_USER:
             # QEMU 7.2 takes it for granted that KVM delivers a back end's message interrupts:
             # without KVM it crashes when the driver starts, unless there are none
