@@ -123,12 +123,25 @@ def addresses(settings: Settings) -> Addresses:
         raise UsageError("the gateway and the host have the same address")
     if not settings.mtu or not MIN_MTU <= settings.mtu <= MAX_MTU:
         raise UsageError(f"an MTU of {settings.mtu} is not from {MIN_MTU} to {MAX_MTU}")
-    fixed = tuple(
-        (_mac(each.mac), _inside(each.address, subnet, "fixed address")) for each in settings.fixed
-    )
     return Addresses(
-        **found, prefix_length=subnet.prefixlen, prefix6=_prefix6(settings.prefix6), fixed=fixed
+        **found,
+        prefix_length=subnet.prefixlen,
+        prefix6=_prefix6(settings.prefix6),
+        fixed=tuple(
+            (parse_station(each.mac), _fixed(each.address, subnet, found))
+            for each in settings.fixed
+        ),
     )
+
+
+def fixed_address(settings: Settings, text: str) -> bytes:
+    """An address that a machine of the network may have.
+
+    Raises:
+        UsageError: it is none, or lies outside the subnet, or is the gateway's or the host's.
+    """
+    found = addresses(settings)
+    return _fixed(text, _subnet(settings.subnet), {"gateway": found.gateway, "host": found.host})
 
 
 def network(settings: Settings) -> Network:
@@ -178,7 +191,20 @@ def _inside(text: str, subnet: ipaddress.IPv4Network, name: str) -> bytes:
     return found.packed
 
 
-def _mac(text: str) -> bytes:
+def _fixed(text: str, subnet: ipaddress.IPv4Network, taken: dict[str, bytes]) -> bytes:
+    address = _inside(text, subnet, "fixed address")
+    for name in ("gateway", "host"):
+        if address == taken[name]:
+            raise UsageError(f"the fixed address {text} is that of the {name}")
+    return address
+
+
+def parse_station(text: str) -> bytes:
+    """The MAC address that `text` is.
+
+    Raises:
+        UsageError: it is none.
+    """
     try:
         return parse_mac(text)
     except ValueError as error:

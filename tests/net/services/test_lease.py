@@ -228,3 +228,24 @@ def test_addresses_in_use_by_others_are_left_to_them():
     assert pool_.offer(A, ip(3), 0).ip == ip(4)
     assert pool_.bind(A, ip(3), 0, 10) is None
     assert pool_.offer(B, ip(3), 0).ip == ip(3)
+
+
+def test_an_address_kept_for_a_machine_that_will_come():
+    pool_ = pool(2)
+    assert pool_.reserve(A, 0) == ip(3)
+    assert pool_.reserve(A, 0) == ip(3)
+    assert pool_.bind(B, ip(3), 0, 10) is None
+    assert pool_.bind(B, ip(4), 0, 10) is not None
+    assert pool_.reserve(C, 0) is None
+    assert pool_.reserve(B, 0) == ip(4)
+    assert pool_.fixed == {A: ip(3), B: ip(4)}
+
+
+def test_what_was_fixed_can_be_taken_back():
+    pool_ = pool(1, fixed={A: ip(3)})
+    assert pool_.bind(A, ip(3), 0, 10) is not None
+    assert pool_.unfix(A)
+    assert not pool_.unfix(A)
+    assert [each.mac for each in pool_.leases(5)] == [A]
+    assert pool_.bind(B, ip(3), 5, 10) is None
+    assert pool_.bind(B, ip(3), 11, 10) is not None

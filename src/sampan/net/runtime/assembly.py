@@ -41,8 +41,17 @@ from sampan.net.services.forward import Forward
 from sampan.net.services.lease import Pool
 from sampan.net.services.policy import Policy
 from sampan.net.services.proxy import Settings as ProxySettings
-from sampan.net.setting import Addresses, Settings, addresses, limits, network
-from sampan.net.wire.address import format_ip, parse_mac
+from sampan.net.setting import (
+    Addresses,
+    Fixed,
+    Settings,
+    addresses,
+    fixed_address,
+    limits,
+    network,
+    parse_station,
+)
+from sampan.net.wire.address import format_ip, format_mac, parse_mac
 from sampan.net.wire.dns import parse_name
 
 
@@ -186,6 +195,19 @@ class Assembly:
                 self.aliases.forget(machine.mac)
         self.directory.unplugged(plug.port)
         self.dhcp.refresh(self.engine.loop.now())
+
+    def reserve(self, wanted: Fixed) -> Fixed:
+        """Keep an address, any that is free if none is given, for a machine that will come.
+
+        Raises:
+            UsageError: the MAC is none, or the address is not the network's to give, or another's.
+            SampanError: no address is free.
+        """
+        mac = parse_station(wanted.mac)
+        address = fixed_address(self.settings, wanted.address) if wanted.address else None
+        kept = self.dhcp.reserve(mac, address, wanted.name)
+        self.directory.expect(mac, kept)
+        return Fixed(mac=format_mac(mac), address=format_ip(kept), name=wanted.name)
 
     def expose(self, forward: Forward) -> Forward:
         """See `UserNetwork.expose`."""

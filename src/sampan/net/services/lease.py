@@ -115,6 +115,19 @@ class Pool:
             if holder is not None and (holder != mac or self._by_mac_ip(mac) != ip):
                 self._forget(holder)
 
+    def reserve(self, mac: bytes, now: float) -> bytes | None:
+        """Let `mac` have an address for itself from now on: its own, else any; None: none is left."""
+        ip = self._choose(mac, None, now)
+        if ip is not None:
+            self.fix(mac, ip)
+        return ip
+
+    def unfix(self, mac: bytes) -> bool:
+        """What was fixed for `mac` is not any more, but it keeps its lease; False: nothing was."""
+        found = self._fixed.pop(mac, None) is not None
+        self._kept = frozenset(self._fixed.values())
+        return found
+
     def offer(self, mac: bytes, wanted: bytes | None, now: float, owner: int = 0) -> Lease | None:
         """Hold an address for `mac`: its own if it has one, else `wanted`, else any.
 

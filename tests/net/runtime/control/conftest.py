@@ -57,6 +57,7 @@ class FakeNetwork:
         self.streams: list[Pieces] = []
         self.table: list[FlowRecord] = []
         self.stopped = 0
+        self.kept: dict[str, model.Reservation] = {}
         self.views_http = False
 
     def info(self) -> model.NetworkRecord:
@@ -115,6 +116,18 @@ class FakeNetwork:
     def remove_name(self, name: str) -> None:
         if self.known.pop(name, None) is None:
             raise NotFoundError(f"there is no name {name}")
+
+    def reservations(self) -> tuple[model.Reservation, ...]:
+        return tuple(self.kept.values())
+
+    def reserve(self, asked: model.Reservation) -> model.Reservation:
+        made = msgspec.structs.replace(asked, address=asked.address or "192.168.65.9")
+        self.kept[asked.mac] = made
+        return made
+
+    def end_reservation(self, mac: str) -> None:
+        if self.kept.pop(mac, None) is None:
+            raise NotFoundError(f"nothing is reserved for {mac}")
 
     def captures(self) -> tuple[model.CaptureRecord, ...]:
         return tuple(self.running.values())

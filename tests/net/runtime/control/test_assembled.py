@@ -175,6 +175,21 @@ def test_events(client, machine, server):
     assert client.info().name == "test"
 
 
+def test_reservations(client, network):
+    (first,) = client.reservations()
+    assert (first.mac, first.name) == ("02:00:00:00:00:01", "web")
+    kept = client.reserve(model.Reservation(mac="02:00:00:00:00:09", name="db"))
+    assert kept.address.startswith("192.168.65.")
+    (forward,) = client.expose(Forward(guest="db", guest_port=80))
+    client.unexpose(model.Place(port=forward.port))
+    client.end_reservation(kept.mac)
+    with pytest.raises(ControlError, match="nothing is reserved"):
+        client.end_reservation(kept.mac)
+    for address in ("10.0.0.1", "192.168.65.1", "192.168.65.254", "192.168.65.3", "x"):
+        with pytest.raises(UsageError, match=address):
+            client.reserve(model.Reservation(mac="02:00:00:00:00:09", address=address))
+
+
 def test_leases(client):
     assert client.leases() == ()
 

@@ -43,6 +43,13 @@ def test_errors_are_those_of_the_network(client):
     assert bad.value.problems[0].path == "policy.rules[0]"
 
 
+def test_reservations(client):
+    kept = client.reserve(model.Reservation(mac="02:00:00:00:00:09", name="db"))
+    assert client.reservations() == (kept,)
+    client.end_reservation(kept.mac)
+    assert client.reservations() == ()
+
+
 def test_names(client):
     client.add_name(model.NameRecord(name="a/b c", addresses=("192.168.65.9",)))
     assert client.names()[0].name == "a/b c"

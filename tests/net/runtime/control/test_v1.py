@@ -20,7 +20,18 @@ def _error(answer, status):
 
 
 @pytest.mark.parametrize(
-    "name", ["network", "forwards", "flows", "leases", "links", "stats", "names", "captures"]
+    "name",
+    [
+        "network",
+        "forwards",
+        "flows",
+        "leases",
+        "links",
+        "stats",
+        "names",
+        "captures",
+        "reservations",
+    ],
 )
 def test_what_can_be_read(ask, name):
     answer = ask("GET", f"/v1/{name}")
@@ -83,6 +94,15 @@ def test_unexpose_by_place(ask, network):
     _error(ask("DELETE", "/v1/forwards", port="8080"), 404)
     _error(ask("DELETE", "/v1/forwards", port="http"), 400)
     _error(ask("DELETE", "/v1/forwards", prot="8080"), 400)
+
+
+def test_reservations(ask, network):
+    body = b'{"mac": "02:00:00:00:00:09", "name": "db"}'
+    answer = ask("POST", "/v1/reservations", body)
+    assert (answer.status, _json(answer)["address"]) == (201, "192.168.65.9")
+    assert _json(ask("GET", "/v1/reservations"))[0]["name"] == "db"
+    assert ask("DELETE", "/v1/reservations/02:00:00:00:00:09").status == 204
+    _error(ask("DELETE", "/v1/reservations/02:00:00:00:00:09"), 404)
 
 
 def test_names(ask, network):

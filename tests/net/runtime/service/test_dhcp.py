@@ -110,6 +110,17 @@ def test_address_fixed_later(net, service, make_client, resolve):
         service.fix(b"\2\0\0\0\0\x99", ip)
 
 
+def test_address_kept_for_a_machine(net, service, make_client, resolve):
+    kept = service.reserve(net.machine.mac, None, "kept")
+    assert service.fixed == {net.machine.mac: kept}
+    assert make_client(name="other").lease() == kept
+    assert resolve("kept") == (kept,)
+    assert service.unfix(net.machine.mac)
+    assert not service.unfix(net.machine.mac)
+    assert not resolve("kept")
+    assert resolve("other") == (kept,)
+
+
 def test_lease_ends_with_its_link_and_comes_back(net, service, make_client, resolve):
     seen = []
     service.observers.append(lambda event, now: seen.append(event))

@@ -31,6 +31,7 @@ from sampan.net.runtime.view.flowtable import FlowRecord
 from sampan.net.services.dhcp import Leased, Released
 from sampan.net.services.forward import Forward
 from sampan.net.services.policy import Policy
+from sampan.net.setting import Fixed, parse_station
 from sampan.net.wire.address import format_ip, format_mac, parse_ip
 from sampan.net.wire.dns import parse_name
 
@@ -184,6 +185,34 @@ class Assembled:
             raise NotFoundError(
                 f"the name {key} was not added", hint="sampan net dns ls lists those that were"
             )
+
+    def reservations(self) -> tuple[model.Reservation, ...]:
+        """See `Controlled.reservations`."""
+        names = self._assembly.dhcp.names.fixed
+        return tuple(
+            model.Reservation(mac=format_mac(mac), address=format_ip(ip), name=names.get(mac, ""))
+            for mac, ip in self._assembly.dhcp.fixed.items()
+        )
+
+    def reserve(self, asked: model.Reservation) -> model.Reservation:
+        """See `Controlled.reserve`.
+
+        Raises:
+            UsageError: the MAC is none, or the address is not the network's to give, or another's.
+            SampanError: no address is free.
+        """
+        wanted = Fixed(mac=asked.mac, address=asked.address, name=asked.name)
+        kept = self._assembly.reserve(wanted)
+        return model.Reservation(mac=kept.mac, address=kept.address, name=kept.name)
+
+    def end_reservation(self, mac: str) -> None:
+        """See `Controlled.end_reservation`.
+
+        Raises:
+            NotFoundError: there is none.
+        """
+        if not self._assembly.dhcp.unfix(parse_station(mac)):
+            raise NotFoundError(f"nothing is reserved for {mac}")
 
     def captures(self) -> tuple[model.CaptureRecord, ...]:
         """See `Controlled.captures`."""

@@ -91,6 +91,18 @@ class Client:
         """Let it answer it no more."""
         self._tell("DELETE", f"/v1/names/{_quoted(name)}")
 
+    def reservations(self) -> tuple[model.Reservation, ...]:
+        """The addresses that are kept for one machine alone."""
+        return self._ask("GET", "/v1/reservations", tuple[model.Reservation, ...])
+
+    def reserve(self, asked: model.Reservation) -> model.Reservation:
+        """Keep an address for a machine that will come; which one."""
+        return self._ask("POST", "/v1/reservations", model.Reservation, body=asked)
+
+    def end_reservation(self, mac: str) -> None:
+        """Keep it no longer."""
+        self._tell("DELETE", f"/v1/reservations/{_quoted(mac)}")
+
     def captures(self) -> tuple[model.CaptureRecord, ...]:
         """The captures to files that run."""
         return self._ask("GET", "/v1/captures", tuple[model.CaptureRecord, ...])

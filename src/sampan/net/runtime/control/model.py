@@ -78,6 +78,20 @@ class NameAsked(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     name: str
 
 
+class Reservation(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """An address, and a name, that one MAC will have. Without an address: any that is free."""
+
+    mac: str
+    address: str = ""
+    name: str = ""
+
+
+class ReservationAsked(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Whose reservation."""
+
+    mac: str
+
+
 class Place(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Where a forward listens: a port of an address, or a Unix socket's path."""
 

@@ -52,6 +52,15 @@ class Controlled(Protocol):
     def remove_name(self, name: str) -> None:
         """Answer it no more."""
 
+    def reservations(self) -> tuple[model.Reservation, ...]:
+        """The addresses that belong to one machine alone."""
+
+    def reserve(self, asked: model.Reservation) -> model.Reservation:
+        """Keep an address for a machine that will come; which one."""
+
+    def end_reservation(self, mac: str) -> None:
+        """Keep it no longer; a machine that has it goes on using it."""
+
     def captures(self) -> tuple[model.CaptureRecord, ...]:
         """The captures to files that run."""
 

@@ -110,6 +110,18 @@ def _remove_name(network: Controlled, asked: model.NameAsked) -> None:
     network.remove_name(asked.name)
 
 
+def _reservations(network: Controlled, _: Nothing) -> tuple[model.Reservation, ...]:
+    return network.reservations()
+
+
+def _reserve(network: Controlled, asked: model.Reservation) -> model.Reservation:
+    return network.reserve(asked)
+
+
+def _end_reservation(network: Controlled, asked: model.ReservationAsked) -> None:
+    network.end_reservation(asked.mac)
+
+
 def _captures(network: Controlled, _: Nothing) -> tuple[model.CaptureRecord, ...]:
     return network.captures()
 
@@ -234,6 +246,16 @@ ROUTES: tuple[Route[Controlled], ...] = (
     _row(
         "DELETE", "/v1/names/{name}", "Remove a name", _remove_name, argument=model.NameAsked,
         status=HTTPStatus.NO_CONTENT,
+    ),
+    _row("GET", "/v1/reservations", "Addresses kept for one machine alone", _reservations,
+         answer=tuple[model.Reservation, ...]),
+    _row(
+        "POST", "/v1/reservations", "Keep an address for a machine that will come", _reserve,
+        argument=model.Reservation, answer=model.Reservation, status=HTTPStatus.CREATED,
+    ),
+    _row(
+        "DELETE", "/v1/reservations/{mac}", "Keep it no longer", _end_reservation,
+        argument=model.ReservationAsked, status=HTTPStatus.NO_CONTENT,
     ),
     _row("GET", "/v1/captures", "Captures to files that run", _captures,
          answer=tuple[model.CaptureRecord, ...]),

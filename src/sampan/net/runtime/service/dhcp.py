@@ -19,6 +19,7 @@ from typing import TypeAlias
 import msgspec
 
 from sampan.base import fs, log
+from sampan.errors import SampanError
 from sampan.net.core.endpoint import Endpoint
 from sampan.net.core.event import ServiceDatagram
 from sampan.net.core.port import Port
@@ -127,6 +128,31 @@ class DhcpService:
             self.names.fix(mac, name)
         self._follow(now)
         self._save_soon(now)
+
+    def reserve(self, mac: bytes, ip: bytes | None, name: str = "") -> bytes:
+        """As `fix`, with any free address if `ip` is None; the address.
+
+        Raises:
+            UsageError: the address is fixed for another machine.
+            SampanError: none is free.
+        """
+        chosen = ip if ip is not None else self._pool.reserve(mac, self._engine.loop.now())
+        if chosen is None:
+            raise SampanError("the network has no address left", hint="a larger --subnet has")
+        self.fix(mac, chosen, name)
+        return chosen
+
+    def unfix(self, mac: bytes) -> bool:
+        """End what `fix` did; the machine keeps its lease. False: there was nothing."""
+        found = self._pool.unfix(mac)
+        self.names.unfix(mac)
+        self._follow(self._engine.loop.now())
+        return found
+
+    @property
+    def fixed(self) -> dict[bytes, bytes]:
+        """The addresses that belong to one MAC alone, by MAC."""
+        return self._pool.fixed
 
     def leases(self, now: float) -> tuple[LeaseRecord, ...]:
         """The leases that are running, by address."""

@@ -56,6 +56,11 @@ class Names:
         self._fixed[mac] = name
         self._tell()
 
+    def unfix(self, mac: bytes) -> None:
+        """It has no such name any more."""
+        if self._fixed.pop(mac, None) is not None:
+            self._tell()
+
     def leased(self, leases: tuple[Lease, ...]) -> None:
         """These are all the leases there are now."""
         self._leases = leases
@@ -71,6 +76,11 @@ class Names:
             else:
                 del self._heard[mac]
         self._tell()
+
+    @property
+    def fixed(self) -> dict[bytes, str]:
+        """The names that were fixed, by MAC."""
+        return dict(self._fixed)
 
     def addresses(self, mac: bytes) -> tuple[bytes, ...]:
         """What a machine is reached under, the leased one first."""
