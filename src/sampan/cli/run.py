@@ -41,7 +41,8 @@ second one ends it at once. The exit status is 0 when the guest powered itself o
 
 _log = log.get(__name__)
 _BACKENDS = ("qemu",)
-_LATER_NETWORKS = ("vmnet", "docker-for-mac")
+_LATER_NETWORKS = ("vmnet",)
+_NETWORK_ALIASES = {"default": "vpnkit", "docker-for-mac": "shared"}
 _NETWORK_FLAGS = frozenset({
     "--subnet", "--prefix6", "--mtu", "--dns", "--hosts", "--search", "--host-access", "--policy",
     "--proxy", "--http-view", "--har",
@@ -101,6 +102,7 @@ def _later_flags(command: Callable[..., Any]) -> Callable[..., Any]:
     "--networking", default="vpnkit", show_default=True, metavar="KIND",
     help="vpnkit: a network of its own, in this process (vpnkit,stream and vpnkit,vhost-user "
     "choose how frames come to it); vpnkit,PATH: that of sampan net serve --listen qemu:PATH; "
+    "shared (or docker-for-mac): one that all machines which say so are on; "
     "user: QEMU's own; tap,IF and bridge,IF: a device of the host; none.",
 )  # fmt: skip
 @click.option("--name", metavar="NAME", help="What the machine is called.  [default: as PATH]")
@@ -234,7 +236,7 @@ def _networking(text: str) -> network.Options:
     if name in _LATER_NETWORKS:
         raise UsageError(f"--networking {text} is not there yet", hint="leave it away, or say none")
     try:
-        kind = Networking("vpnkit" if name == "default" else name)
+        kind = Networking(_NETWORK_ALIASES.get(name, name))
     except ValueError:
         raise UsageError(
             f"--networking: {text!r} is no kind of network", hint=f"say {', '.join(Networking)}"

@@ -37,6 +37,7 @@ class Networking(StrEnum):
     """The kinds of networks, by the names LinuxKit's users know."""
 
     VPNKIT = "vpnkit"  # ours: what VPNKit was
+    SHARED = "shared"  # ours, one for all machines that ask for it
     USER = "user"  # QEMU's user networking
     TAP = "tap"  # a TAP device of the host
     BRIDGE = "bridge"  # a bridge of the host
@@ -77,7 +78,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
         address: the machine's; empty lets the network decide.
         settings: what else our network is to be; None takes what it is by itself.
         control_folder: where the control socket of our network is made, under the machine's
-            name; None makes none.
+            name, and where the shared network is; None makes none.
         runtime_root: as of `machine.LaunchOptions`.
     """
 
@@ -119,7 +120,10 @@ def connection(
         PortTakenError: a port is taken; the message says by whom.
         SampanError: a port cannot be had, or nobody serves the network to join.
     """
-    if options.networking is not Networking.VPNKIT:
+    if options.networking is Networking.SHARED:
+        with _member(spec, options) as made:
+            yield made
+    elif options.networking is not Networking.VPNKIT:
         yield _not_ours(spec, options)
     elif options.join is not None:
         with _joined(spec, options, options.join) as made:
@@ -158,7 +162,42 @@ def _joined(spec: MachineSpec, options: Options, path: Path) -> Iterator[Connect
             f"the network at {path} is somebody else's to configure",
             hint="ports: sampan net expose; all else: flags of sampan net serve",
         )
-    spec = msgspec.structs.replace(spec, network=Network.STREAM)
+    with _connected(path) as ours:
+        yield Connection(msgspec.structs.replace(spec, network=Network.STREAM), ours)
+
+
+@contextmanager
+def _member(spec: MachineSpec, options: Options) -> Iterator[Connection]:
+    """A place on the network that machines share; see `desktop.shared`."""
+    from sampan.desktop import shared
+    from sampan.net.services import forward
+
+    if options.settings:
+        raise UsageError(
+            "the shared network is not this machine's to configure",
+            hint="flags of a network take --networking vpnkit",
+        )
+    folder = options.control_folder
+    if folder is None:
+        raise UsageError("there is no folder where the shared network could be controlled")
+    spec = msgspec.structs.replace(spec, mac=spec.mac or mac_address(spec.name))
+    forwards = tuple(each for text in options.publish for each in forward.parse(text))
+    with shared.member(
+        folder, mac=spec.mac, name=spec.name, address=options.address, forwards=forwards
+    ) as place:
+        published = tuple(map(_published, place.forwards))
+        if options.link is Link.VHOST_USER:
+            spec = msgspec.structs.replace(spec, network=Network.VHOST_USER)
+            path = shared.link_path(folder, "vhost-user")
+            yield Connection(spec, link_path=path, published=published, name=shared.NAME)
+        else:
+            spec = msgspec.structs.replace(spec, network=Network.STREAM)
+            with _connected(shared.link_path(folder, "qemu")) as ours:
+                yield Connection(spec, ours, published=published, name=shared.NAME)
+
+
+@contextmanager
+def _connected(path: Path) -> Iterator[socket.socket]:
     with socket.socket(socket.AF_UNIX) as ours:
         try:
             ours.connect(str(path))
@@ -167,7 +206,7 @@ def _joined(spec: MachineSpec, options: Options, path: Path) -> Iterator[Connect
                 f"no network can be joined at {path}: {error.strerror or error}",
                 hint=f"start one: sampan net serve --listen qemu:{path}",
             ) from error
-        yield Connection(spec, ours)
+        yield ours
 
 
 @contextmanager

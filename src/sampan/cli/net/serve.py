@@ -73,6 +73,8 @@ class Running(msgspec.Struct, frozen=True, kw_only=True):
 @click.option("--hooks", type=click.Path(path_type=Path), metavar="FILE",
               help="Python functions that watch and change what passes.")  # fmt: skip
 @click.option("--capture", "--pcap", metavar="FILE", help="Write all frames, for Wireshark.")
+@click.option("--until-idle", type=click.FloatRange(min=0), metavar="SECONDS",
+              help="End once no machine has been connected for so long.")  # fmt: skip
 @click.option("--ready-fd", type=int, metavar="N",
               help="Write 1 to this descriptor, and close it, once everything listens.")  # fmt: skip
 @setting.options
@@ -85,6 +87,7 @@ def command(
     control: Path | None,
     hooks: Path | None,
     capture: str | None,
+    until_idle: float | None,
     ready_fd: int | None,
     wanted: dict[str, object],
 ) -> None:
@@ -103,6 +106,8 @@ def command(
         network = stack.enter_context(started(settings, setting.build(wanted), hooks))
         for each in listens:
             stack.enter_context(_open(network, each, ended))
+        if until_idle is not None:
+            _end_when_idle(network, until_idle, ended)
         names = tuple(map(str, listens))
         controlled = stack.enter_context(
             controlled_at(network, path, name=name, listens=names, capture=capture, ended=ended)
@@ -169,6 +174,12 @@ def _open(network: UserNetwork, listen: Listen, ended: threading.Event) -> Itera
     finally:
         with suppress(LoopClosedError):  # it failed
             network.call(lambda _: end())
+
+
+def _end_when_idle(network: UserNetwork, seconds: float, ended: threading.Event) -> None:
+    from sampan.net.runtime.idle import IdleWatch
+
+    network.call(lambda assembly: IdleWatch(assembly.engine, seconds, ended.set))
 
 
 def run(
