@@ -1,0 +1,202 @@
+"""A machine's spec as a document: JSON for programs, YAML for people, the same fields.
+
+    kernel: web-kernel
+    initrd: web-initrd.img
+    mem_mib: 512
+    disks:
+      - path: data.img
+
+All fields are written, and those with a default need not be there to be read. What is read may
+come from anywhere: its size and depth are bounded, a field that is not known is refused. `enc` and `dec` are for whoever keeps
+specs inside documents of its own (`machine.store`).
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NoReturn, TypeVar
+
+import msgspec
+import yaml
+
+from sampan.errors import SampanError, UsageError
+from sampan.machine.model import MachineSpec
+
+MAX_BYTES = 1 << 20
+MAX_DEPTH = 16
+
+_Document = TypeVar("_Document")
+_OPEN = (yaml.MappingStartEvent, yaml.SequenceStartEvent)
+_CLOSE = (yaml.MappingEndEvent, yaml.SequenceEndEvent)
+
+
+def enc(value: object) -> str:
+    """Paths as text, for `enc_hook` of msgspec.
+
+    Raises:
+        UsageError: a path is not UTF-8, which JSON cannot say.
+    """
+    assert isinstance(value, Path)
+    return str(value)
+
+
+def dec(kind: type, value: Any, *, folder: Path | None = None) -> Any:  # noqa: ANN401
+    """Text as paths, for `dec_hook` of msgspec; relative ones are below `folder`."""
+    if not issubclass(kind, Path):
+        raise NotImplementedError(f"no document holds a {kind.__name__}")
+    if not isinstance(value, str) or not value or "\0" in value:
+        raise ValueError(f"expected a path, got {value!r}")
+    return Path(value) if folder is None else folder / value
+
+
+def to_json(spec: MachineSpec) -> bytes:
+    """The spec as JSON, indented, with a newline at its end.
+
+    Raises:
+        UsageError: a path or text of it is not UTF-8.
+    """
+    return msgspec.json.format(_encoded(spec, "a machine's spec"), indent=2) + b"\n"
+
+
+def to_yaml(spec: MachineSpec) -> str:
+    """The spec as YAML.
+
+    Raises:
+        UsageError: a path or text of it is not UTF-8.
+    """
+    plain = msgspec.json.decode(_encoded(spec, "a machine's spec"))
+    return str(yaml.safe_dump(plain, sort_keys=False, allow_unicode=True))
+
+
+def from_json(data: bytes, *, name: str, folder: Path | None = None) -> MachineSpec:
+    """The spec that a JSON document describes; `name` is what errors call it.
+
+    Raises:
+        UsageError: it is no such document; the message names the field.
+    """
+    return decode(data, MachineSpec, name=name, folder=folder)
+
+
+def from_yaml(data: bytes, *, name: str, folder: Path | None = None) -> MachineSpec:
+    """The spec that a YAML (or JSON) document describes; `name` is what errors call it.
+
+    Raises:
+        UsageError: it is no such document; the message names the field.
+    """
+    _check_size(data, name)
+    try:
+        plain = _constructed(data.decode("utf-8-sig"), name)
+    except UnicodeDecodeError as error:
+        raise UsageError(f"{name}: not UTF-8 text") from error
+    except (yaml.YAMLError, ValueError) as error:  # ValueError: no such date, too long a number
+        raise UsageError(f"{name}: not YAML: {_one_line(error)}") from error
+    return _checked(
+        lambda hook: msgspec.convert(plain, MachineSpec, dec_hook=hook), name=name, folder=folder
+    )
+
+
+def load(path: Path) -> MachineSpec:
+    """The spec in a file, JSON if it is called so, else YAML; its paths are relative to it.
+
+    Raises:
+        SampanError: it cannot be read.
+        UsageError: it is no spec; the message names the field.
+    """
+    try:
+        with path.open("rb") as stream:
+            data = stream.read(MAX_BYTES + 1)
+    except OSError as error:
+        raise SampanError(f"{path}: cannot be read: {error.strerror}") from error
+    read = from_json if path.suffix == ".json" else from_yaml
+    return read(data, name=str(path), folder=path.parent)
+
+
+def encode(value: msgspec.Struct, *, name: str) -> bytes:
+    """Any document with paths in it as JSON, indented; `name` is what errors call it.
+
+    Raises:
+        UsageError: a path or text of it is not UTF-8.
+    """
+    return msgspec.json.format(_encoded(value, name), indent=2) + b"\n"
+
+
+def decode(
+    data: bytes, kind: type[_Document], *, name: str, folder: Path | None = None
+) -> _Document:
+    """The `kind` that a JSON document describes; `name` is what errors call it.
+
+    Raises:
+        UsageError: it is no such document; the message names the field.
+    """
+    _check_size(data, name)
+    return _checked(
+        lambda hook: msgspec.json.decode(data, type=kind, dec_hook=hook), name=name, folder=folder
+    )
+
+
+def _encoded(value: msgspec.Struct, name: str) -> bytes:
+    try:
+        return msgspec.json.encode(value, enc_hook=enc)
+    except UnicodeEncodeError as error:
+        raise UsageError(
+            f"{name} cannot be written down: {error.object!a} is not UTF-8",
+            hint="give the file a name in UTF-8",
+        ) from error
+
+
+def _check_size(data: bytes, name: str) -> None:
+    if len(data) > MAX_BYTES:
+        raise UsageError(f"{name}: longer than {MAX_BYTES >> 10} KiB")
+
+
+def _checked(
+    read: Callable[[Callable[[type, Any], Any]], _Document], *, name: str, folder: Path | None
+) -> _Document:
+    try:
+        return read(functools.partial(dec, folder=folder))
+    except (msgspec.ValidationError, msgspec.DecodeError, UnicodeDecodeError) as error:
+        message, _, place = str(error).partition(" - at `$")
+        field = place.rstrip("`").lstrip(".")
+        where = f"{name}: {field}" if field else name
+        raise UsageError(f"{where}: {message[:1].lower()}{message[1:]}") from error
+    except RecursionError as error:
+        raise UsageError(f"{name}: nested too deeply") from error
+
+
+class _Loader(yaml.CSafeLoader):
+    """Safe, and refuses a key that is there twice."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        """Part of PyYAML's loaders."""
+        seen = set()
+        for key, _ in node.value:
+            if not isinstance(key, yaml.ScalarNode):
+                _refuse("a key has to be text", key.start_mark)
+            if key.value in seen:
+                _refuse(f"the key {key.value!r} is there twice", key.start_mark)
+            seen.add(key.value)
+        return super().construct_mapping(node, deep)
+
+
+def _constructed(text: str, name: str) -> object:
+    depth = 0
+    for event in yaml.parse(text, Loader=yaml.CSafeLoader):
+        depth += isinstance(event, _OPEN) - isinstance(event, _CLOSE)
+        if depth > MAX_DEPTH:
+            raise UsageError(f"{name}: nested too deeply")
+        if isinstance(event, yaml.AliasEvent):
+            _refuse("aliases are not taken", event.start_mark)
+    return yaml.load(text, Loader=_Loader)
+
+
+def _refuse(message: str, mark: Any) -> NoReturn:  # noqa: ANN401  a mark of either parser
+    raise yaml.MarkedYAMLError(problem=message, problem_mark=mark)
+
+
+def _one_line(error: Exception) -> str:
+    if isinstance(error, yaml.MarkedYAMLError) and error.problem_mark is not None:
+        mark = error.problem_mark
+        return f"line {mark.line + 1}, column {mark.column + 1}: {error.problem}"
+    return " ".join(str(error).split())
