@@ -116,3 +116,38 @@ def test_what_is_not_ours_is_left_alone(runtime_root):
     state.sweep(runtime_root)
     assert mine.is_dir()
     assert (strange / "precious").exists()
+
+
+@pytest.mark.parametrize("has_pidfd", [True, False])
+def test_waiting_for_a_process_of_somebody_else(sleeper, has_pidfd, monkeypatch):
+    monkeypatch.setattr(state, "_HAS_PIDFD", has_pidfd)
+    identity = state.Identity.of(sleeper.pid)
+    assert identity is not None
+    assert not identity.wait(0)
+    assert identity.kill()
+    assert sleeper.wait(timeout=10) == -signal.SIGKILL
+    assert identity.wait(0)
+    assert identity.kill()
+
+
+def test_another_process_with_that_pid_is_neither_waited_for_nor_ended(sleeper):
+    living = state.Identity.of(sleeper.pid)
+    assert living is not None
+    assert msgspec.structs.replace(living, started="1").kill()
+    assert sleeper.poll() is None
+
+
+def test_a_process_that_was_not_recorded_yet_is_found_by_its_mark(runtime_root):
+    left = state.Folder(runtime_root / "vm-0badca")
+    left.path.mkdir()
+    with subprocess.Popen(
+        [sys.executable, "-S", "-c", "print(flush=True); input()"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        env=left.mark,
+    ) as child:
+        child.stdout.readline()
+        assert [each.pid for each in state.left_behind(left)] == [child.pid]
+        state.sweep(runtime_root)
+        assert child.wait(timeout=10) == -signal.SIGKILL
+    assert not left.path.exists()

@@ -50,17 +50,18 @@ class VM:
     """A running machine.
 
     `verdict` tells which accelerator it has and why; `forwards` are its published ports with
-    their real host ports; `console` is its serial console.
+    their real host ports; `console` is its serial console; `folder` is its runtime folder.
     """
 
     def __init__(
         self, spec: MachineSpec, verdict: Verdict, console: Console, hypervisor: Hypervisor,
-        forwards: tuple[Forward, ...],
+        forwards: tuple[Forward, ...], folder: state.Folder,
     ) -> None:  # fmt: skip
         self.spec = spec
         self.verdict = verdict
         self.console = console
         self.forwards = forwards
+        self.folder = folder
         self._hypervisor = hypervisor
 
     @classmethod
@@ -108,7 +109,7 @@ class VM:
                 hypervisor.listen(watch.noticed)
                 forwards = await hypervisor.forwards(spec.publish)
                 await hypervisor.run()
-                yield cls(spec, verdict, console, hypervisor, forwards)
+                yield cls(spec, verdict, console, hypervisor, forwards, folder)
             finally:
                 watch.close()
                 await hypervisor.kill()

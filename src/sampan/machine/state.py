@@ -15,8 +15,10 @@ import fcntl
 import os
 import re
 import secrets
+import select
 import signal
 import stat
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -28,10 +30,15 @@ from sampan.machine.error import MachineError
 
 _log = log.get(__name__)
 
+KILL_S = 10.0  # for the kernel to take a killed process away
 SOCKET_PATH_LIMIT = 104  # sizeof sun_path on macOS, with its final NUL; Linux has 108
 _FOLDER_NAME = re.compile(r"vm-[0-9a-f]{6}")
 _LONGEST_NAME = "/vm-123456/console"
 _PROC = Path("/proc")
+_POLL_S = 0.02
+_HAS_PIDFD = hasattr(os, "pidfd_open")  # Linux
+MARK = "SAMPAN_MACHINE"
+"""The variable that tells hypervisors which runtime folder they belong to."""
 
 
 class Identity(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -51,6 +58,39 @@ class Identity(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         """Whether that very process still exists."""
         return self.boot_id == boot_id() and _start_of(self.pid) == self.started
 
+    def wait(self, timeout_s: float) -> bool:
+        """Wait until that very process is gone; whether it is. It need not be our child."""
+        if _HAS_PIDFD:
+            return _wait_for_descriptor(self, timeout_s)
+        end_s = time.monotonic() + timeout_s
+        while self.alive():
+            if time.monotonic() > end_s:
+                return False
+            time.sleep(_POLL_S)
+        return True
+
+    def kill(self, timeout_s: float = KILL_S) -> bool:
+        """End that very process, if it is there, and wait; whether it is gone."""
+        if self.alive():
+            with suppress(ProcessLookupError):
+                os.kill(self.pid, signal.SIGKILL)
+        return self.wait(timeout_s)
+
+
+def _wait_for_descriptor(identity: Identity, timeout_s: float) -> bool:
+    try:
+        descriptor = os.pidfd_open(identity.pid)
+    except OSError:  # gone already, or a sandbox without pidfds
+        return not identity.alive()
+    try:
+        if not identity.alive():
+            return True
+        poll = select.poll()
+        poll.register(descriptor, select.POLLIN)
+        return bool(poll.poll(timeout_s * 1000))
+    finally:
+        os.close(descriptor)
+
 
 class Folder:
     """The runtime folder of one machine; made by `machine_folder`."""
@@ -59,8 +99,17 @@ class Folder:
         self.path = path
         self.control_socket = path / "qmp"
         self.console_socket = path / "console"
+        self.supervisor_socket = path / "control"
         self.messages = path / "qemu.log"
         self._identity = path / "process.json"
+
+    @property
+    def mark(self) -> dict[str, str]:
+        """What the environment of the machine's process has to say.
+
+        By it that process is found when its owner was killed before it could `record` it.
+        """
+        return {MARK: str(self.path)}
 
     def record(self, pid: int) -> None:
         """Remember that process `pid` runs this machine."""
@@ -69,7 +118,10 @@ class Folder:
 
     def remove(self) -> None:
         """Remove the folder; only what we put there, in case it is not one of ours after all."""
-        for path in (self.control_socket, self.console_socket, self.messages, self._identity):
+        for path in (
+            self.control_socket, self.console_socket, self.supervisor_socket, self.messages,
+            self._identity,
+        ):  # fmt: skip
             path.unlink(missing_ok=True)
         for path in self.path.glob(f"{fs.TEMPORARY_PREFIX}*"):  # a crash while writing
             path.unlink(missing_ok=True)
@@ -147,14 +199,30 @@ def sweep(root: Path) -> None:
             continue
         folder = Folder(path)
         try:
-            identity = folder.process()
-            if identity is not None and identity.alive():
+            for identity in left_behind(folder):
                 _log.warning("ending machine process %d, left by a crash", identity.pid)
-                with suppress(ProcessLookupError):
-                    os.kill(identity.pid, signal.SIGKILL)
+                identity.kill()
             folder.remove()
         finally:
             os.close(lock)
+
+
+def left_behind(folder: Folder) -> tuple[Identity, ...]:
+    """The processes of a machine whose owner is gone."""
+    recorded = folder.process()
+    if recorded is not None:
+        return (recorded,) if recorded.alive() else ()
+    return tuple(_marked(f"{MARK}={folder.path}".encode()))
+
+
+def _marked(mark: bytes) -> Iterator[Identity]:
+    """The processes of ours with `mark` in their environment; none where there is no /proc."""
+    for path in _PROC.glob("[0-9]*/environ"):
+        with suppress(OSError):  # somebody else's, or gone meanwhile
+            if mark in path.read_bytes().split(b"\0") and (
+                identity := Identity.of(int(path.parent.name))
+            ):
+                yield identity
 
 
 def _lock_now(folder: Path) -> int | None:

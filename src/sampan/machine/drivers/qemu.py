@@ -75,7 +75,7 @@ class Qemu:
             with folder.messages.open("wb") as messages:
                 process = proc.start(
                     argv, stdout=messages, stderr=messages, new_session=True,
-                    pass_fds=wiring.descriptors,
+                    pass_fds=wiring.descriptors, env=folder.mark,
                 )  # fmt: skip
             qemu = cls(process, argv, folder)
             try:
