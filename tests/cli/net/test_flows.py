@@ -1,4 +1,6 @@
 import json
+import os
+import socket
 import sys
 from typing import Any
 
@@ -43,8 +45,9 @@ def test_follow(sampan, network, machine, monkeypatch):
 
 
 def _flow(number, **more):
+    more.setdefault("kind", Kind.TCP)
     return FlowRecord(
-        id=number, kind=Kind.TCP, link="l", machine=f"10.0.0.{number}", machine_port=number,
+        id=number, link="l", machine=f"10.0.0.{number}", machine_port=number,
         peer="192.0.2.1", peer_port=80, opened_s=0, **more,
     )  # fmt: skip
 
@@ -78,6 +81,19 @@ def test_names_and_notes_are_shown():
     assert "web:3" in text
     assert "example.com:80" in text
     assert text.rstrip().endswith("rule")
+
+
+def test_who_began_a_forward_is_shown():
+    with (
+        socket.create_server(("127.0.0.1", 0)) as server,
+        socket.create_connection(server.getsockname()) as client,
+        server.accept()[0],
+    ):
+        port = client.getsockname()[1]
+        by_tcp = _flow(3, kind=Kind.FORWARD, host=f"127.0.0.1:{port}")
+        by_unix = _flow(4, kind=Kind.FORWARD, pid=os.getpid())
+        _, *rows = flows.table([by_tcp, by_unix]).splitlines()
+    assert all(row.endswith(f"(process {os.getpid()})") for row in rows)
 
 
 def test_ipv6_and_pings():

@@ -92,6 +92,7 @@ def table(flows: list[FlowRecord]) -> str:
     """The flows, a row each."""
     from sampan.base.units import format_size
 
+    processes = _processes(flows)
     rows = [
         (
             str(each.kind),
@@ -101,11 +102,22 @@ def table(flows: list[FlowRecord]) -> str:
             format_size(each.sent),
             format_size(each.received),
             span(each.age_s),
-            each.verdict or each.process or "-",
+            each.verdict or processes.get(each.id, "-"),
         )
         for each in flows
     ]
     return render.table(_HEADER, rows)
+
+
+def _processes(flows: list[FlowRecord]) -> dict[int, str]:
+    """Who began the forwards among `flows`, as far as that can be found out, by the flow's id."""
+    from sampan.net.runtime.forward import owner
+
+    found = {each.id: str(owner.process(each.pid)) for each in flows if each.pid}
+    ends = {each.host: each.id for each in flows if each.kind == "forward" and each.host}
+    if ends:
+        found |= {ends[end]: str(who) for end, who in owner.of_clients(ends).items()}
+    return found
 
 
 def _end(name: str, port: int) -> str:

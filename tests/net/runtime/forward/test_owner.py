@@ -58,3 +58,35 @@ def test_unix_sockets(tmp_path):
 def test_no_proc_at_all(tmp_path):
     assert owner.of_port(Protocol.TCP, 1, tmp_path) is None
     assert owner.of_unix_socket("/x", tmp_path) is None
+
+
+@pytest.mark.parametrize(
+    ("family", "address", "shown"),
+    [
+        (socket.AF_INET, "127.0.0.1", "127.0.0.1:{}"),
+        (socket.AF_INET6, "::1", "[::1]:{}"),
+    ],
+)
+def test_who_has_connected(family, address, shown):
+    with (
+        socket.create_server((address, 0), family=family) as server,
+        socket.create_connection(server.getsockname()[:2]) as client,
+        server.accept()[0],
+    ):
+        end = shown.format(client.getsockname()[1])
+        found = owner.of_clients([end, "127.0.0.1:1"])
+        assert found == {end: owner.process(os.getpid())}
+
+
+def test_a_client_that_speaks_ipv4_by_an_ipv6_socket():
+    with socket.create_server(("127.0.0.1", 0)) as server, socket.socket(socket.AF_INET6) as client:
+        client.connect(("::ffff:127.0.0.1", server.getsockname()[1]))
+        with server.accept()[0] as taken:
+            host, port = taken.getpeername()
+            assert owner.of_clients([f"{host}:{port}"]).keys() == {f"127.0.0.1:{port}"}
+
+
+def test_clients_elsewhere_are_unknown(tmp_path):
+    assert owner.of_clients(["192.0.2.1:5"]) == {}
+    assert owner.of_clients(["192.0.2.1:5"], tmp_path) == {}
+    assert owner.process(17, tmp_path) == owner.Owner(17, "?")

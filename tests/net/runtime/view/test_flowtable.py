@@ -1,4 +1,5 @@
 import socket
+from types import SimpleNamespace
 
 import pytest
 
@@ -93,13 +94,14 @@ def test_a_connection_from_the_host_is_a_forward(net, table):
     net.machine.listening.add(80)
     flow = net.engine.stack.open(Endpoint(MACHINE, 80), Endpoint(OUTSIDE, 5), net.now())
     net.until(table.records)
-    table.annotate(flow, process="curl (12)", host="127.0.0.1:8080")
-    [record] = table.records()
-    assert (record.kind, record.process, record.host) == (
-        Kind.FORWARD,
-        "curl (12)",
-        "127.0.0.1:8080",
-    )
+    assert flow is not None
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        with socket.create_connection(server.getsockname()) as client:
+            flow.context = SimpleNamespace(socket=server.accept()[0])
+            [record] = table.records()
+            assert (record.kind, record.pid) == (Kind.FORWARD, 0)
+            assert record.host == f"127.0.0.1:{client.getsockname()[1]}"
+            flow.context.socket.close()
 
 
 def test_what_was_refused_is_swept_out(net, table, events):

@@ -49,6 +49,11 @@ class HostUdp:
         sockets.loop.watch(self._fd, READ, self._ready)
 
     @property
+    def socket(self) -> socket.socket:
+        """The host's end."""
+        return self._socket
+
+    @property
     def flow(self) -> UdpFlow:
         """Whose datagrams these are."""
         return self._flow

@@ -2,7 +2,7 @@
 
 An observer of the engine: it is told of flows as they begin and end, and reads the rest (state,
 bytes) off them when somebody asks. What only others know (the policy's verdict, where the flow
-leads, who began it) is added by `annotate`.
+leads, who began it) is looked up then.
 
 Pings have no flow in the stack; one machine pinging one address counts as one here.
 """
@@ -20,6 +20,7 @@ from sampan.net.core import event
 from sampan.net.core.flow import Flow
 from sampan.net.core.udp import UdpFlow
 from sampan.net.runtime.engine import Engine
+from sampan.net.runtime.view import hostend
 from sampan.net.runtime.view.eventlog import EventLog
 
 MAX_PINGS = 1024
@@ -41,8 +42,9 @@ class FlowRecord(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
     `machine` is the address of its end inside, `peer` that of the other; `names` those by which
     the machine learnt the peer's address. `sent` and `received` are the machine's payload bytes.
-    `host` is where it leads on the host's side, if that is known and differs from the peer;
-    `process` who began a forward. `verdict` names the rule or hook that decided. `opened_s`
+    `host` is where it leads on the host's side, if that differs from the peer, and for a forward
+    who began it: `forward.owner.of_client` knows the process, and `pid` is it for Unix sockets.
+    `verdict` names the rule or hook that decided. `opened_s`
     counts from 1970.
     """
 
@@ -56,7 +58,7 @@ class FlowRecord(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     peer_port: int = 0
     names: tuple[str, ...] = ()
     host: str = ""
-    process: str = ""
+    pid: int = 0
     verdict: str = ""
     state: str = ""
     reason: str = ""
@@ -67,18 +69,10 @@ class FlowRecord(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     idle_s: float = 0.0
 
 
-class Notes(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """What others know of a flow."""
-
-    host: str = ""
-    process: str = ""
-    verdict: str = ""
-
-
 class _Row:
     """A flow that is there."""
 
-    __slots__ = ("count", "flow", "notes", "number", "opened", "opened_s", "used")
+    __slots__ = ("count", "flow", "number", "opened", "opened_s", "used", "verdict")
 
     def __init__(
         self,
@@ -91,7 +85,7 @@ class _Row:
         self.opened = self.used = opened
         self.opened_s = opened_s
         self.count = 0  # of bytes, for pings
-        self.notes = Notes()
+        self.verdict = ""
 
 
 class FlowTable:
@@ -154,16 +148,11 @@ class FlowTable:
         row = self._rows.get(id(flow))
         return 0 if row is None else row.number
 
-    def annotate(self, flow: Flow | UdpFlow, **notes: str) -> None:
-        """Note what is known of a flow: `host`, `process`, `verdict`. Nothing if it is over."""
-        row = self._rows.get(id(flow))
-        if row is not None:
-            row.notes = msgspec.structs.replace(row.notes, **notes)
-
     def refused(self, flow: Flow | UdpFlow, verdict: str) -> None:
         """A flow may not be, as this rule or hook says; for the record."""
         self._begin(flow)
-        self.annotate(flow, verdict=verdict)
+        if (row := self._rows.get(id(flow))) is not None:
+            row.verdict = verdict
         self._end(flow, "refused", kind="flow.refused")
 
     # What the engine says
@@ -255,9 +244,9 @@ class FlowTable:
             peer=_text(remote[0]),
             peer_port=remote[1],
             names=self._names(guest[0], remote[0]),
-            host=row.notes.host,
-            process=row.notes.process,
-            verdict=row.notes.verdict,
+            host=_host(kind, flow, remote),
+            pid=0 if isinstance(flow, event.EchoRequested) else hostend.peer_pid(flow.context),
+            verdict=row.verdict,
             state=state if reason is None else "over",
             reason=reason or "",
             sent=sent,
@@ -266,6 +255,16 @@ class FlowTable:
             age_s=max(0.0, now - row.opened),
             idle_s=max(0.0, now - used),
         )
+
+
+def _host(kind: Kind, flow: Flow | UdpFlow | event.EchoRequested, peer: tuple[bytes, int]) -> str:
+    """The host's end of a flow that somebody there began, or that leads elsewhere than it says."""
+    if isinstance(flow, event.EchoRequested):
+        return ""
+    found = hostend.address(flow.context)
+    shown = _text(peer[0])
+    said = f"[{shown}]:{peer[1]}" if ":" in shown else f"{shown}:{peer[1]}"
+    return found if kind is Kind.FORWARD or found != said else ""
 
 
 def _text(address: bytes) -> str:
