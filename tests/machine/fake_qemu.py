@@ -57,8 +57,12 @@ class Fake:
             command = message["execute"]
             if command == "cont":
                 self.go.set()
+                self.event("RESUME")
+            elif command == "stop":
+                self.event("STOP")
             elif command == "system_powerdown":
                 self.button.set()
+                self.event("POWERDOWN")
             elif command == "human-monitor-command":
                 reply["return"] = usernet_report()
             elif command == "no-such-command":

@@ -50,3 +50,15 @@ def test_properties(scripted, options):
         assert vm.pid > 0
         vm.press_power_button()
         assert vm.kill().ending is Ending.FORCED
+
+
+def test_pausing_and_events(scripted, options):
+    with machine.launch(scripted("button", "poweroff"), options) as vm:
+        vm.pause()
+        assert vm.state == "paused"
+        vm.resume()
+        first = next(vm.events())
+        vm.power_off(deadline_s=10)
+        *_, last = vm.events(since=first.seq)
+    assert (first.seq, first.new) == (1, "running")
+    assert last.end.clean

@@ -9,7 +9,7 @@ import pytest
 
 from sampan import machine
 from sampan.errors import ToolMissingError, UsageError
-from sampan.machine import Ending, Forward, lifecycle
+from sampan.machine import Ending, Forward, event, lifecycle
 from sampan.machine.control import CommandError
 from sampan.machine.error import MachineEndedError, MachineError, MachineTimeoutError
 from sampan.machine.port import PortError
@@ -210,3 +210,27 @@ def test_two_machines_at_once(scripted, options):
 
     first, second = asyncio.run(run())
     assert first != second
+
+
+def test_everything_that_happened_can_be_replayed(scripted, options):
+    async def use(vm):
+        assert vm.state == "running"
+        await vm.pause()
+        assert vm.state == "paused"
+        await vm.resume()
+        await vm.power_off(deadline_s=10)
+        return [each async for each in vm.events()]
+
+    happened = live(scripted("button", "poweroff"), options, use)
+    changes = [each.new.value for each in happened if isinstance(each, event.StateChanged)]
+    assert changes == ["running", "paused", "running", "ended"]
+    assert any(isinstance(each, event.PowerButtonPressed) for each in happened)
+    assert happened[-1].end.ending is Ending.POWERED_OFF
+    assert [each.seq for each in happened] == list(range(1, len(happened) + 1))
+
+
+def test_an_end_that_nobody_waits_for_is_an_event(scripted, options):
+    async def use(vm):
+        return [each async for each in vm.events()][-1]
+
+    assert live(scripted("exit 3"), options, use).end.ending is Ending.DIED

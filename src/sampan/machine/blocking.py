@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 
 from sampan.machine import qmp
 from sampan.machine.console import Match
+from sampan.machine.event import Event, State
 from sampan.machine.forward import Forward
 from sampan.machine.lifecycle import POWER_OFF_DEADLINE_S, VM, LaunchOptions
 from sampan.machine.model import End, MachineSpec, Verdict
@@ -94,6 +95,29 @@ class Machine:
     def execute(self, command: str, arguments: Mapping[str, qmp.Json] | None = None) -> qmp.Json:
         """See `VM.execute`."""
         return self._loop.run(self._vm.execute(command, arguments))
+
+    @property
+    def state(self) -> State:
+        """Where in its life the machine is."""
+        return self._vm.state
+
+    def events(self, *, since: int = 0) -> Iterator[Event]:
+        """See `VM.events`."""
+        following = self._vm.events(since=since)
+
+        async def after() -> Event | None:
+            return await anext(following, None)
+
+        while (event := self._loop.run(after())) is not None:
+            yield event
+
+    def pause(self) -> None:
+        """See `VM.pause`."""
+        self._loop.run(self._vm.pause())
+
+    def resume(self) -> None:
+        """See `VM.resume`."""
+        self._loop.run(self._vm.resume())
 
     def press_power_button(self) -> None:
         """See `VM.press_power_button`."""

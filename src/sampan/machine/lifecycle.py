@@ -19,7 +19,9 @@ from sampan.machine.console import Console
 from sampan.machine.driver import Driver, Hypervisor, Launch, check
 from sampan.machine.drivers.qemu import QemuDriver
 from sampan.machine.error import MachineEndedError, MachineError, MachineTimeoutError
+from sampan.machine.event import Event, State
 from sampan.machine.forward import Forward
+from sampan.machine.journal import Journal
 from sampan.machine.model import End, MachineSpec, Network, Verdict
 from sampan.machine.panic import PanicWatch
 
@@ -50,18 +52,20 @@ class VM:
     """A running machine.
 
     `verdict` tells which accelerator it has and why; `forwards` are its published ports with
-    their real host ports; `console` is its serial console; `folder` is its runtime folder.
+    their real host ports; `console` is its serial console; `folder` is its runtime
+    folder; `journal` has all that happened to it.
     """
 
     def __init__(
         self, spec: MachineSpec, verdict: Verdict, console: Console, hypervisor: Hypervisor,
-        forwards: tuple[Forward, ...], folder: state.Folder,
+        forwards: tuple[Forward, ...], folder: state.Folder, journal: Journal,
     ) -> None:  # fmt: skip
         self.spec = spec
         self.verdict = verdict
         self.console = console
         self.forwards = forwards
         self.folder = folder
+        self.journal = journal
         self._hypervisor = hypervisor
 
     @classmethod
@@ -103,16 +107,17 @@ class VM:
                 link_path=options.link_path,
             )  # fmt: skip
             hypervisor = await driver.start(spec, launch)
-            watch = PanicWatch(hypervisor.panicked)
-            try:
-                console.attach(watch.console_said)
-                hypervisor.listen(watch.noticed)
-                forwards = await hypervisor.forwards(spec.publish)
-                await hypervisor.run()
-                yield cls(spec, verdict, console, hypervisor, forwards, folder)
-            finally:
-                watch.close()
-                await hypervisor.kill()
+            watch, journal = PanicWatch(hypervisor.panicked), Journal(spec.name)
+            async with _recorded(hypervisor, journal):
+                try:
+                    console.attach(watch.console_said)
+                    hypervisor.listen(watch.noticed)
+                    forwards = await hypervisor.forwards(spec.publish)
+                    await hypervisor.run()
+                    journal.became(State.RUNNING)
+                    yield cls(spec, verdict, console, hypervisor, forwards, folder, journal)
+                finally:
+                    watch.close()
 
     @property
     def pid(self) -> int:
@@ -127,6 +132,33 @@ class VM:
     def listen(self, listener: Callable[[qmp.Notice], None]) -> None:
         """Call `listener` with each event of the hypervisor from now on."""
         self._hypervisor.listen(listener)
+
+    @property
+    def state(self) -> State:
+        """Where in its life the machine is."""
+        return self.journal.state
+
+    def events(self, *, since: int = 0) -> AsyncIterator[Event]:
+        """The events after number `since`, from the start unless given, then each as it happens.
+
+        It ends with the machine. Events that were forgotten (`journal.DEFAULT_KEPT`) are counted
+        by a `Missed`.
+        """
+        return self.journal.follow(since)
+
+    async def pause(self) -> None:
+        """Stop the machine's processors until `resume`; its memory stays.
+
+        Raises:
+            MachineEndedError: the machine has ended.
+        """
+        await self._hypervisor.pause()
+        self.journal.became(State.PAUSED)
+
+    async def resume(self) -> None:
+        """Let a paused machine go on."""
+        await self._hypervisor.run()
+        self.journal.became(State.RUNNING)
 
     async def execute(
         self, command: str, arguments: Mapping[str, qmp.Json] | None = None
@@ -177,6 +209,22 @@ class VM:
                 return await self._hypervisor.wait()
         except TimeoutError:
             raise MachineTimeoutError(f"the machine still runs after {timeout_s:g} s") from None
+
+
+@asynccontextmanager
+async def _recorded(hypervisor: Hypervisor, journal: Journal) -> AsyncIterator[None]:
+    """Keep `journal` about `hypervisor`, which ends with the block; its end is recorded too."""
+
+    async def until_end() -> None:
+        journal.ended(await hypervisor.wait())
+
+    hypervisor.listen(journal.noticed)
+    watching = asyncio.get_running_loop().create_task(until_end(), name="the end of a machine")
+    try:
+        yield
+    finally:
+        await hypervisor.kill()
+        await watching
 
 
 def _check_link(spec: MachineSpec, options: LaunchOptions) -> None:
