@@ -119,6 +119,10 @@ class Machine:
         """See `VM.resume`."""
         self._loop.run(self._vm.resume())
 
+    def grow_disk(self, index: int, size_bytes: int) -> None:
+        """See `VM.grow_disk`."""
+        self._loop.run(self._vm.grow_disk(index, size_bytes))
+
     def press_power_button(self) -> None:
         """See `VM.press_power_button`."""
         self._loop.run(self._vm.press_power_button())

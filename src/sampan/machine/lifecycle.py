@@ -14,7 +14,7 @@ from pathlib import Path
 
 from sampan.base import log
 from sampan.errors import UsageError
-from sampan.machine import port, qmp, state
+from sampan.machine import growth, port, qmp, state
 from sampan.machine.console import Console
 from sampan.machine.driver import Driver, Hypervisor, Launch, check
 from sampan.machine.drivers.qemu import QemuDriver
@@ -171,6 +171,10 @@ class VM:
         """
         return await self._hypervisor.execute(command, arguments)
 
+    async def grow_disk(self, index: int, size_bytes: int) -> None:
+        """Make disk `index` of the spec (the first is 0) larger; see `growth.grow`."""
+        await growth.grow(self.execute, index, size_bytes)
+
     async def press_power_button(self) -> None:
         """Press the ACPI power button and return at once.
 
@@ -239,6 +243,6 @@ def _check_link(spec: MachineSpec, options: LaunchOptions) -> None:
 
 
 def _check_files(spec: MachineSpec) -> None:
-    for path in (spec.kernel, spec.initrd):
+    for path in (spec.kernel, spec.initrd, *(disk.path for disk in spec.disks), *spec.discs):
         if path is not None and not path.is_file():
             raise MachineError(f"{path}: no such file")

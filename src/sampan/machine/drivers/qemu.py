@@ -14,11 +14,11 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from sampan.base import log, proc
-from sampan.machine import accel, qmp, usernet
+from sampan.machine import accel, disk, qmp, usernet
 from sampan.machine.console import Console
 from sampan.machine.control import Control
 from sampan.machine.driver import Capability, Launch
-from sampan.machine.drivers import qemu_argv
+from sampan.machine.drivers import qemu_argv, qemu_disk
 from sampan.machine.error import MachineEndedError, MachineError, MachineTimeoutError
 from sampan.machine.forward import Forward
 from sampan.machine.model import End, Ending, MachineSpec, Verdict
@@ -166,6 +166,8 @@ class Qemu:
             return MachineTimeoutError(f"QEMU was not ready within {deadline_s:g} s")
         status = await asyncio.shield(self._exit)
         said = self._messages() or f"QEMU {proc.explain_status(status)}"
+        if (path := qemu_disk.locked_path(said)) is not None:
+            return disk.in_use(path)
         return MachineError(
             f"QEMU did not start: {said}", hint=f"it was started as: {shlex.join(self.argv)}"
         )
@@ -215,7 +217,8 @@ class QemuDriver:
     name = "qemu"
     capabilities = frozenset({
         Capability.POWER_BUTTON, Capability.PAUSE, Capability.PUBLISH, Capability.LINK_FD,
-        Capability.LINK_PATH,
+        Capability.LINK_PATH, Capability.DISKS, Capability.QCOW2, Capability.GROW_DISK,
+        Capability.DISCS,
     })  # fmt: skip
 
     def verdict(self, spec: MachineSpec, root: Path) -> Verdict:

@@ -16,6 +16,7 @@ from typing import assert_never
 import msgspec
 
 from sampan.errors import UnsupportedError
+from sampan.machine.drivers import qemu_disk
 from sampan.machine.forward import Forward
 from sampan.machine.model import Accelerator, Arch, MachineSpec, Network
 
@@ -73,6 +74,7 @@ def build(spec: MachineSpec, *, accel: Accelerator, wiring: Wiring) -> tuple[str
         "-object", "rng-builtin,id=rng0",
         "-device", "virtio-rng-pci,rng=rng0",
         *_network(spec, accel, wiring),
+        *qemu_disk.words(spec),
     )  # fmt: skip
 
 
