@@ -28,6 +28,7 @@ VERBS = (
     Verb("cache", "sampan.cli.cache:command", BUILD, "Look at and change the image cache."),
     Verb("schema", "sampan.cli.schema:command", BUILD, "Print the JSON Schema of the YAML file."),
     Verb("run", "sampan.cli.run:command", RUN, "Boot a built system in a virtual machine."),
+    Verb("metadata", "sampan.cli.metadata:command", RUN, "Make discs with data for machines."),
     Verb("net", "sampan.cli.net:command", RUN, "Run networks for machines; look into them."),
     Verb("doctor", "sampan.cli.doctor:command", HOST, "Say which host programs are missing."),
     Verb("version", "sampan.cli.version:command", HOST, "Print the version."),
