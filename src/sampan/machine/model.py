@@ -151,3 +151,8 @@ class End(msgspec.Struct, frozen=True, kw_only=True):
     def clean(self) -> bool:
         """Whether the guest came to its end by itself and in order."""
         return self.ending in (Ending.POWERED_OFF, Ending.REBOOTED)
+
+    @property
+    def crashed(self) -> bool:
+        """Whether it ended in a way that nobody wanted."""
+        return self.ending in (Ending.PANICKED, Ending.DIED)

@@ -192,6 +192,13 @@ def machine_folder(root: Path) -> Iterator[Folder]:
             os.close(owned)
 
 
+def heal(root: Path) -> None:
+    """`sweep`, while nobody makes a folder there; nothing if `root` is gone."""
+    if root.is_dir():
+        with fs.locked(root / "lock"):
+            sweep(root)
+
+
 def sweep(root: Path) -> None:
     """Remove the folders whose owner is gone, ending the process left in each."""
     for path in root.iterdir():
