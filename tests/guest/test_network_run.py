@@ -54,6 +54,7 @@ class Running:
     def run(self, command):
         """What a command of the guest's shell prints; the numbers tell its output from its echo."""
         if not self._count:
+            os.write(self.terminal, b"\n")  # it may have shown its prompt already
             self.wait_for(r"\(ns: getty\)")
         self._count += 1
         line = f"echo B$((0 + {self._count})); {command} 2>&1; echo; echo E$((0 + {self._count}))\n"
@@ -218,3 +219,19 @@ def test_machines_on_one_network(run, lab):
     assert "NXDOMAIN" in one.run(f"nslookup {names[1]}.sampan.internal")
     assert addresses[1] not in sampan("net", "leases")
     assert one.terminate() == 0
+
+
+def test_the_network_that_machines_share(run, runtime):
+    """Two that only say so find each other; ports and addresses are theirs to choose."""
+    system = SYSTEMS / "network.yml"
+    one = run(system, "-networking", "docker-for-mac", "-ip", "192.168.65.10", "--name", "db")
+    two = run(system, "--networking", "shared", "--name", "web", "--publish", "0:80")
+    for machine in (one, two):
+        machine.wait_for("running, .* after boot")
+    assert "inet 192.168.65.10/24" in one.run("ip -4 addr show eth0")
+    assert "Hello from a network" in two.run("wget -q -O - http://db/")
+    [port] = two.ports
+    assert b"Hello from a network" in get(port)
+    assert two.terminate() == one.terminate() == 0
+    assert sampan("net", "ls", "--name", "shared", "--json") == ""
+    sampan("net", "shutdown", "--name", "shared")
