@@ -61,8 +61,8 @@ class Fake:
             elif command == "stop":
                 self.event("STOP")
             elif command == "system_powerdown":
-                self.button.set()
                 self.event("POWERDOWN")
+                self.button.set()
             elif command == "human-monitor-command":
                 reply["return"] = usernet_report()
             elif command == "no-such-command":

@@ -19,6 +19,7 @@ from sampan.machine.event import Event, State
 from sampan.machine.forward import Forward
 from sampan.machine.lifecycle import POWER_OFF_DEADLINE_S, VM, LaunchOptions
 from sampan.machine.model import End, MachineSpec, Verdict
+from sampan.machine.readiness import Condition
 
 T = TypeVar("T")
 
@@ -110,6 +111,10 @@ class Machine:
 
         while (event := self._loop.run(after())) is not None:
             yield event
+
+    def wait_ready(self, condition: Condition) -> None:
+        """See `VM.wait_ready`."""
+        self._loop.run(self._vm.wait_ready(condition))
 
     def pause(self) -> None:
         """See `VM.pause`."""

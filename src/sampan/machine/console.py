@@ -162,6 +162,18 @@ class Console(asyncio.Protocol):
         match, self._cursor = found
         return match
 
+    async def seen(self, pattern: re.Pattern[str]) -> Match:
+        """Wait until `pattern` stands anywhere in the transcript; `expect` is not disturbed.
+
+        Raises:
+            MachineEndedError: the machine ended without having shown it.
+        """
+        while (found := self.transcript.search(pattern, 0)) is None:
+            if self._ended:
+                raise MachineEndedError(self._missed("the machine ended without", pattern))
+            await self._changed()
+        return found[0]
+
     def send(self, text: str | bytes) -> None:
         """Type `text`.
 

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from sampan.base import log
 from sampan.errors import UsageError
-from sampan.machine import growth, port, qmp, state
+from sampan.machine import growth, port, qmp, readiness, state
 from sampan.machine.console import Console
 from sampan.machine.driver import Driver, Hypervisor, Launch, check
 from sampan.machine.drivers.qemu import QemuDriver
@@ -24,6 +24,7 @@ from sampan.machine.forward import Forward
 from sampan.machine.journal import Journal
 from sampan.machine.model import End, MachineSpec, Network, Verdict
 from sampan.machine.panic import PanicWatch
+from sampan.machine.readiness import Condition
 
 _log = log.get(__name__)
 
@@ -38,7 +39,8 @@ class LaunchOptions:
     `driver` is the program that runs it (None: QEMU); `runtime_root` is where sockets live (None: `/tmp/sampan-UID`); `start_deadline_s` is for
     the hypervisor to come up, not for the guest to boot. `link_fd` is the machine's end of a
     connected Unix socket, which stays the caller's, and `link_path` where one listens, for
-    networks that need them (`model.Network`).
+    networks that need them (`model.Network`). `ready` is waited for before the machine is
+    given to its user; a machine that is not ready in time is ended.
     """
 
     driver: Driver | None = None
@@ -46,6 +48,7 @@ class LaunchOptions:
     start_deadline_s: float = 30.0
     link_fd: int | None = None
     link_path: Path | None = None
+    ready: Condition | None = None
 
 
 class VM:
@@ -87,6 +90,7 @@ class VM:
             ToolMissingError: the hypervisor is not installed.
             PortError: a published port is taken.
             MachineError: the machine did not start.
+            NotReadyError: it was not ready in time.
         """
         options = options or LaunchOptions()
         driver = options.driver or QemuDriver()
@@ -115,7 +119,10 @@ class VM:
                     forwards = await hypervisor.forwards(spec.publish)
                     await hypervisor.run()
                     journal.became(State.RUNNING)
-                    yield cls(spec, verdict, console, hypervisor, forwards, folder, journal)
+                    vm = cls(spec, verdict, console, hypervisor, forwards, folder, journal)
+                    if options.ready is not None:
+                        await vm.wait_ready(options.ready)
+                    yield vm
                 finally:
                     watch.close()
 
@@ -145,6 +152,14 @@ class VM:
         by a `Missed`.
         """
         return self.journal.follow(since)
+
+    async def wait_ready(self, condition: Condition) -> None:
+        """Wait until the machine meets `condition` (`machine.readiness`).
+
+        Raises:
+            NotReadyError: a stage was not reached in time, or the machine ended; it says which.
+        """
+        await readiness.wait(condition, self)
 
     async def pause(self) -> None:
         """Stop the machine's processors until `resume`; its memory stays.
