@@ -64,6 +64,17 @@ def test_why_it_is_slow_and_where_ports_are(system):
     assert re.fullmatch(r"sampan: 0\.0\.0\.0:\d+/udp is port 53 of the guest", dns)
 
 
+def test_devices_and_the_console_in_a_file(system, tmp_path):
+    system("say hello", "poweroff")
+    words = ("-disk", "data.img,size=1M,format=raw", "-data", "text", "-console-file", "-usb")
+    done = run("--accel", "tcg", "-device", "edu", *words, "web")
+    assert (done.returncode, done.stdout) == (0, "")
+    assert (tmp_path / "data.img").stat().st_size == 1 << 20
+    kept = sorted(each.name for each in (tmp_path / "web-state").iterdir())
+    assert kept == ["console.log", "data.iso"]
+    assert (tmp_path / "web-state" / "console.log").read_text() == "hello\n"
+
+
 def test_all_forms_of_published_ports(system, tmp_path):
     system("poweroff")
     done = run("-publish", "[::1]:0:80", "-publish", f"{tmp_path}/s:81", "web", "--arch", "amd64")
@@ -197,8 +208,12 @@ def test_no_qemu(sampan, system, monkeypatch):
     ("words", "message"),
     [
         (("web.yml",), "web.yml describes a system; it has to be built before it can run"),
-        (("-disk", "size=1G", "web"), "--disk is not there yet"),
+        (("-disk", "size=banana", "web"), "'banana' is not a size"),
+        (("-data-file", "missing", "web"), "cannot read missing: No such file"),
         (("-uefi", "web"), "--uefi is not there yet"),
+        (("-iso", "web"), "this version runs kernel+initrd systems only"),
+        (("-squashfs", "web"), "--squashfs is not there yet"),
+        (("-fw", "OVMF.fd", "web"), "--fw is not there yet"),
         (("hyperkit", "web"), "cannot run machines with hyperkit yet"),
         (("qemu",), "the name of the system is missing"),
         (("web", "db"), "cannot run several systems at once: web db"),

@@ -195,3 +195,20 @@ def test_what_a_killed_process_left_is_removed(tmp_path):
     left.touch()
     disk.prepare(Wanted(size_bytes=MIB, format=DiskFormat.RAW), tmp_path / "disk.img")
     assert not left.exists()
+
+
+def test_disks_without_a_path_are_numbered_by_their_place(tmp_path):
+    raw = DiskFormat.RAW
+    wanted = [
+        Wanted(path=tmp_path / "own.img", size_bytes=MIB, format=raw),
+        Wanted(size_bytes=MIB, format=raw),
+    ]
+    made = disk.prepare_all(wanted, tmp_path / "state")
+    assert [each.path for each in made] == [tmp_path / "own.img", tmp_path / "state" / "disk1.img"]
+
+
+def test_a_disk_given_twice_is_refused(tmp_path):
+    wanted = Wanted(path=tmp_path / "own.img", size_bytes=MIB, format=DiskFormat.RAW)
+    (tmp_path / "link.img").symlink_to("own.img")
+    with pytest.raises(UsageError, match="given twice"):
+        disk.prepare_all([wanted, Wanted(path=tmp_path / "link.img")], tmp_path)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import click
 
 from sampan.base import log
+from sampan.cli import device
 from sampan.cli.net import place, setting
 from sampan.cli.settings import Settings
 from sampan.errors import ExitCode, SampanError, UsageError
@@ -58,12 +59,11 @@ class _Later(NamedTuple):
 
 
 _LATER = (
-    _Later("--data"), _Later("--data-file"), _Later("--device"), _Later("--disk"),
     _Later("--fw"), _Later("--share"),
     _Later("--state"), _Later("--virtiofs"), _Later("--vsock-ports"),
-    _Later("--detached", takes_value=False), _Later("--gui", takes_value=False),
+    _Later("--detached", takes_value=False),
     _Later("--iso", takes_value=False), _Later("--squashfs", takes_value=False),
-    _Later("--uefi", takes_value=False), _Later("--usb", takes_value=False),
+    _Later("--uefi", takes_value=False),
 )  # fmt: skip
 
 
@@ -71,7 +71,7 @@ def _refuse(context: click.Context, option: click.Parameter, value: object) -> N
     del context
     if value:
         raise UsageError(
-            f"{option.opts[0]} is not there yet: this version runs kernel+initrd systems",
+            f"{option.opts[0]} is not there yet: this version runs kernel+initrd systems only",
             hint="see sampan run --help for the flags it has",
         )
 
@@ -118,6 +118,7 @@ def _later_flags(command: Callable[..., Any]) -> Callable[..., Any]:
     "--stop-timeout", type=click.FloatRange(min=0), default=30.0, show_default=True, metavar="SECONDS",
     help="How long the guest may take to power off after SIGTERM.",
 )  # fmt: skip
+@device.options
 @functools.partial(setting.options, only=_NETWORK_FLAGS)
 @_later_flags
 @click.pass_obj
@@ -134,6 +135,7 @@ def command(
     arch: str | None,
     kernel: bool,
     stop_timeout: float,
+    devices: device.Flags,
     wanted: dict[str, object],
 ) -> int:
     """Boot the system built as PATH in a virtual machine, with its console here."""
@@ -153,13 +155,16 @@ def command(
         accel=_accelerator(accel),
         name=name or path.name,
     )
-    options = session.Options(
-        stdio=_stdio(),
-        network=_network(networking, publish=publish, address=ip, wanted=wanted),
-        runtime_root=runtime_folder(os.environ),
-        power_off_deadline_s=stop_timeout,
-    )
-    outcome = session.run(spec, options, _reporter(settings, spec.name))
+    state = device.state_folder(path)
+    spec = device.equip(spec, devices, state)
+    with device.console_output(devices, state) as console:
+        options = session.Options(
+            stdio=_stdio(console),
+            network=_network(networking, publish=publish, address=ip, wanted=wanted),
+            runtime_root=runtime_folder(os.environ),
+            power_off_deadline_s=stop_timeout,
+        )
+        outcome = session.run(spec, options, _reporter(settings, spec.name))
     return _status(outcome, stop_timeout)
 
 
@@ -279,9 +284,11 @@ def _accelerator(text: str | None) -> Accelerator | None:
     return None if names[0] is not Accelerator.TCG and Accelerator.TCG in names else names[0]
 
 
-def _stdio() -> session.Stdio:
+def _stdio(file: int | None) -> session.Stdio:
     from sampan.desktop import session
 
+    if file is not None:
+        return session.Stdio(output=file, keyboard=None, plain=True)
     output = 1
     is_terminal = os.isatty(output)
     keyboard = 0 if is_terminal and os.isatty(0) else None

@@ -15,7 +15,7 @@ import os
 import secrets
 import stat
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -99,6 +99,22 @@ def _format(text: str) -> DiskFormat:
         raise UsageError(
             f"--disk: {text!r} is no format of disks here", hint=f"say {' or '.join(DiskFormat)}"
         ) from None
+
+
+def prepare_all(wanted: Sequence[Wanted], folder: Path) -> tuple[Disk, ...]:
+    """The disks of one machine, in order; those without a path are `diskN.img` in `folder`.
+
+    Raises:
+        UsageError: two are the same file.
+        DiskError, ToolMissingError: as `prepare`.
+    """
+    disks: list[Disk] = []
+    for number, each in enumerate(wanted):
+        disk = prepare(each, folder / f"disk{number}.img")
+        if any(disk.path.samefile(other.path) for other in disks):
+            raise UsageError(f"the disk {disk.path} is given twice")
+        disks.append(disk)
+    return tuple(disks)
 
 
 def prepare(wanted: Wanted, default_path: Path) -> Disk:

@@ -37,6 +37,9 @@ class Capability(StrEnum):
     VSOCK = "vsock"
     VIRTIOFS = "virtiofs"
     PLAN9 = "9p"
+    DISPLAY = "display"  # a window
+    USB = "usb"
+    DEVICES = "devices"  # words for the hypervisor itself
     PUBLISH = "publish"  # ports, by the hypervisor's own network
     LINK_FD = "link-fd"
     LINK_PATH = "link-path"
@@ -141,6 +144,9 @@ def check(driver: Driver, spec: MachineSpec) -> None:
         (Capability.AGENT, spec.agent),
         (Capability.VIRTIOFS, any(each.kind is ShareKind.VIRTIOFS for each in spec.shares)),
         (Capability.PLAN9, any(each.kind is ShareKind.PLAN9 for each in spec.shares)),
+        (Capability.DISPLAY, spec.display),
+        (Capability.USB, spec.usb),
+        (Capability.DEVICES, spec.devices),
         (Capability.PUBLISH, spec.publish),
         (Capability.LINK_FD, spec.network is Network.STREAM),
         (Capability.LINK_PATH, spec.network is Network.VHOST_USER),

@@ -82,7 +82,9 @@ class MachineSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     `accel` None lets the driver choose one that works here. `mac` empty gives an address
     derived from the machine's name. `interface` is the host's TAP device or bridge, for networks
     that are those. A guest that reboots starts again when `reboots`, else
-    its machine ends. `discs` are ISO images. `agent` gives the machine a channel for the guest's
+    its machine ends. `discs` are ISO images. `display` opens a window with the machine's screen,
+    `usb` gives it a controller for USB devices; `devices` are words for the hypervisor itself,
+    passed as they are (QEMU's `-device`). `agent` gives the machine a channel for the guest's
     agent (`machine.agent`).
     """
 
@@ -101,6 +103,9 @@ class MachineSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     shares: tuple[Share, ...] = ()
     vsock: Vsock | None = None
     agent: bool = False
+    display: bool = False
+    usb: bool = False
+    devices: tuple[str, ...] = ()
     name: str = "sampan"
     mac: str = ""
     reboots: bool = True

@@ -30,7 +30,7 @@ def test_the_whole_line():
     )
     mac = qemu_argv.mac_address("web")
     assert " ".join(f"'{word}'" if " " in word else word for word in argv) == (
-        "qemu-system-x86_64 -name web -nodefaults -no-user-config -display none -S "
+        "qemu-system-x86_64 -name web -nodefaults -no-user-config -S -display none "
         "-machine pc -accel tcg,thread=single -cpu max -smp 2 -m 512M "
         "-kernel web-kernel -initrd web-initrd.img -append 'console=ttyS0 a=b' "
         "-chardev socket,id=qmp,fd=5,server=on,wait=off -mon chardev=qmp,mode=control "
@@ -152,3 +152,18 @@ def test_a_machine_without_a_network(arch):
     argv = build(arch=arch, network=Network.NONE)
     assert "-netdev" not in argv
     assert not any("virtio-net" in word for word in argv)
+
+
+def test_a_window_brings_a_screen_and_on_arm_a_keyboard():
+    assert "-display" not in build(display=True)
+    assert "VGA" in after(build(display=True), "-device")
+    found = after(build(display=True, arch=Arch.ARM64), "-device")
+    assert {"virtio-gpu-pci", "usb-kbd,bus=gui.0", "usb-tablet,bus=gui.0"} < set(found)
+
+
+def test_usb_and_devices_come_last():
+    argv = build(usb=True, devices=("usb-host,hostbus=1,hostport=2", "edu"))
+    assert argv[-6:] == (
+        "-device", "qemu-xhci,id=usb0", "-device", "usb-host,hostbus=1,hostport=2",
+        "-device", "edu",
+    )  # fmt: skip

@@ -218,7 +218,7 @@ class QemuDriver:
     capabilities = frozenset({
         Capability.POWER_BUTTON, Capability.PAUSE, Capability.PUBLISH, Capability.LINK_FD,
         Capability.LINK_PATH, Capability.DISKS, Capability.QCOW2, Capability.GROW_DISK,
-        Capability.DISCS,
+        Capability.DISCS, Capability.DISPLAY, Capability.USB, Capability.DEVICES,
     })  # fmt: skip
 
     def verdict(self, spec: MachineSpec, root: Path) -> Verdict:

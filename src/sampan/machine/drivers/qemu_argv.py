@@ -61,7 +61,7 @@ def build(spec: MachineSpec, *, accel: Accelerator, wiring: Wiring) -> tuple[str
     return (
         program(spec.arch),
         "-name", _escape(spec.name),
-        "-nodefaults", "-no-user-config", "-display", "none", "-S",
+        "-nodefaults", "-no-user-config", "-S", *_display(spec),
         "-machine", _machine(spec, accel),
         "-accel", _accelerator(spec, accel),
         "-cpu", _cpu(spec.arch, accel),
@@ -75,6 +75,8 @@ def build(spec: MachineSpec, *, accel: Accelerator, wiring: Wiring) -> tuple[str
         "-device", "virtio-rng-pci,rng=rng0",
         *_network(spec, accel, wiring),
         *qemu_disk.words(spec),
+        *(("-device", "qemu-xhci,id=usb0") if spec.usb else ()),
+        *(word for device in spec.devices for word in ("-device", device)),
     )  # fmt: skip
 
 
@@ -114,6 +116,16 @@ def _cpu(arch: Arch, accel: Accelerator) -> str:
         return "host"
     # real pointer authentication costs a third of the speed when emulated
     return "max,pauth-impdef=on" if arch is Arch.ARM64 else "max"
+
+
+def _display(spec: MachineSpec) -> tuple[str, ...]:
+    if not spec.display:
+        return ("-display", "none")
+    # which kind of window is QEMU's choice: it depends on how it was built
+    if spec.arch is Arch.AMD64:
+        return ("-device", "VGA")  # its keyboard and mouse are the machine's own
+    keyboard = ("-device", "qemu-xhci,id=gui", "-device", "usb-kbd,bus=gui.0")
+    return ("-device", "virtio-gpu-pci", *keyboard, "-device", "usb-tablet,bus=gui.0")
 
 
 def _boot(spec: MachineSpec) -> tuple[str, ...]:

@@ -1,0 +1,147 @@
+"""The flags of `sampan run` that give a machine devices: disks, metadata, and QEMU's own."""
+
+from __future__ import annotations
+
+import functools
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import click
+
+from sampan.cli.metadata import given_data
+from sampan.errors import UsageError
+
+if TYPE_CHECKING:
+    from sampan.machine.model import MachineSpec
+
+STATE_SUFFIX = "-state"
+DATA_DISC = "data.iso"
+CONSOLE_FILE = "console.log"
+
+
+class Flags(NamedTuple):
+    """What those flags said."""
+
+    disk: tuple[str, ...] = ()
+    data: str | None = None
+    data_file: Path | None = None
+    device: tuple[str, ...] = ()
+    gui: bool = False
+    usb: bool = False
+    console: Path | None = None
+    console_file: bool = False
+
+
+_OPTIONS = (
+    click.option(
+        "--disk", multiple=True, metavar="[FILE][,size=SIZE][,format=raw|qcow2]",
+        help="A disk, made if missing, grown to SIZE (1G; a bare number counts G); repeat for "
+        "more. Without FILE it is kept in PATH-state.",
+    ),
+    click.option(
+        "--data", metavar="TEXT", help="Metadata for the guest, on a disc (see sampan/metadata).",
+    ),
+    click.option(
+        "--data-file", metavar="FILE", type=click.Path(path_type=Path),
+        help="Metadata for the guest, from FILE.",
+    ),
+    click.option(
+        "--device", multiple=True, metavar="WORDS",
+        help="Passed to QEMU as its -device; repeat for more.",
+    ),
+    click.option("--gui", is_flag=True, help="Open a window with the machine's screen."),
+    click.option("--usb", is_flag=True, help="Give the machine a USB controller."),
+    click.option(
+        "--console", metavar="FILE", type=click.Path(dir_okay=False, path_type=Path),
+        help="Write the console to FILE, which may be a named pipe, instead of here.",
+    ),
+    click.option(
+        "--console-file", is_flag=True, help=f"Write the console to PATH-state/{CONSOLE_FILE}.",
+    ),
+)  # fmt: skip
+
+
+def options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Give `command` these flags, as one argument `devices`."""
+
+    @functools.wraps(command)
+    def gathered(*args: Any, **given: Any) -> object:  # noqa: ANN401
+        own = {name: given.pop(name) for name in Flags._fields}
+        return command(*args, devices=Flags(**own), **given)
+
+    wrapped: Callable[..., Any] = gathered
+    for option in reversed(_OPTIONS):
+        wrapped = option(wrapped)
+    return wrapped
+
+
+def state_folder(path: Path) -> Path:
+    """Where what a system keeps is, unless it is said otherwise: beside it, as LinuxKit has it."""
+    return path.with_name(path.name + STATE_SUFFIX)
+
+
+def equip(spec: MachineSpec, flags: Flags, state: Path) -> MachineSpec:
+    """The machine with what the flags ask for; `state` is made if something has to be kept.
+
+    Raises:
+        UsageError: a flag makes no sense.
+        DiskError: a disk cannot be used.
+        ToolMissingError: a tool for disks is not installed.
+    """
+    from msgspec.structs import replace
+
+    from sampan.machine import disk, metadata
+
+    wanted = [disk.parse(text) for text in flags.disk]
+    data = given_data(flags.data, flags.data_file)
+    discs = spec.discs
+    if data is not None:
+        disc = metadata.disc(data)
+        _make(state)
+        metadata.write(state / DATA_DISC, disc)
+        discs = (*discs, (state / DATA_DISC).absolute())
+    return replace(
+        spec,
+        disks=(*spec.disks, *disk.prepare_all(wanted, state)),
+        discs=discs,
+        display=flags.gui,
+        usb=flags.usb,
+        devices=flags.device,
+    )
+
+
+@contextmanager
+def console_output(flags: Flags, state: Path) -> Iterator[int | None]:
+    """A descriptor for the console, if it is to go into a file; a pipe waits for its reader.
+
+    Raises:
+        UsageError: the file cannot be written.
+    """
+    if flags.console and flags.console_file:
+        raise UsageError(
+            "the console can go to one file only", hint="say --console or --console-file"
+        )
+    path = state / CONSOLE_FILE if flags.console_file else flags.console
+    if path is None:
+        yield None
+        return
+    if flags.console_file:
+        _make(state)
+    try:
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        raise UsageError(f"cannot write the console to {path}: {error.strerror}") from error
+    try:
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+def _make(state: Path) -> None:
+    try:
+        state.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise UsageError(f"cannot make the state folder {state}: {error.strerror}") from error
