@@ -29,6 +29,12 @@ RESERVED = {
     "subprocess": ("sampan.base.proc", "sampan.guest.agent"),
 }
 ENVIRONMENT = ("sampan.cli", "sampan.base.proc", "sampan.base.log", "sampan.guest.agent")
+# programs that run inside machines: what of ours is shipped with each
+SHIPPED = {
+    "sampan.guest.agent": ("sampan.guest.agent",),
+    "sampan.guest.remote": ("sampan.guest.remote", "sampan.base.agent"),
+    "sampan.base.agent": ("sampan.base.agent",),
+}
 
 
 def _is_within(name: str, places: tuple[str, ...]) -> bool:
@@ -88,11 +94,11 @@ def test_environment_is_read_by_the_command_line_only(sources):
 def test_what_runs_inside_the_guest_needs_nothing_of_ours(sources):
     wrong = [
         f"{source.shown} imports {name}"
+        for program, shipped in SHIPPED.items()
         for source in sources
-        if _is_within(source.name, ("sampan.guest.agent",))
+        if _is_within(source.name, (program,))
         for name in _imports(source.tree)
-        if name.partition(".")[0] not in sys.stdlib_module_names
-        and not _is_within(name, ("sampan.guest.agent",))
+        if name.partition(".")[0] not in sys.stdlib_module_names and not _is_within(name, shipped)
     ]
     assert not wrong, "\n".join(wrong)
 
