@@ -18,6 +18,7 @@ from sampan.machine.console import Match
 from sampan.machine.event import Event, State
 from sampan.machine.forward import Forward
 from sampan.machine.lifecycle import POWER_OFF_DEADLINE_S, VM, LaunchOptions
+from sampan.machine.metrics import Metrics
 from sampan.machine.model import End, MachineSpec, Verdict
 from sampan.machine.readiness import Condition
 
@@ -115,6 +116,10 @@ class Machine:
     def wait_ready(self, condition: Condition) -> None:
         """See `VM.wait_ready`."""
         self._loop.run(self._vm.wait_ready(condition))
+
+    def metrics(self) -> Metrics:
+        """See `VM.metrics`."""
+        return self._loop.run(self._vm.metrics())
 
     def pause(self) -> None:
         """See `VM.pause`."""

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from sampan.base import log
 from sampan.errors import UsageError
-from sampan.machine import growth, port, qmp, readiness, state
+from sampan.machine import growth, metrics, port, qmp, readiness, state
 from sampan.machine.console import Console
 from sampan.machine.driver import Driver, Hypervisor, Launch, check
 from sampan.machine.drivers.qemu import QemuDriver
@@ -22,6 +22,7 @@ from sampan.machine.error import MachineEndedError, MachineError, MachineTimeout
 from sampan.machine.event import Event, State
 from sampan.machine.forward import Forward
 from sampan.machine.journal import Journal
+from sampan.machine.metrics import Metrics
 from sampan.machine.model import End, MachineSpec, Network, Verdict
 from sampan.machine.panic import PanicWatch
 from sampan.machine.readiness import Condition
@@ -160,6 +161,14 @@ class VM:
             NotReadyError: a stage was not reached in time, or the machine ended; it says which.
         """
         await readiness.wait(condition, self)
+
+    async def metrics(self) -> Metrics:
+        """The machine's counters, now.
+
+        Raises:
+            MachineEndedError: the machine has ended.
+        """
+        return await metrics.read(self._hypervisor, self.spec)
 
     async def pause(self) -> None:
         """Stop the machine's processors until `resume`; its memory stays.

@@ -29,6 +29,7 @@ from sampan.machine.forward import Forward
 from sampan.machine.model import Accelerator, End, Ending, MachineSpec, Verdict
 
 _FIRST_PORT = 40000  # of those that are made up for published ports
+_ANSWERS: Mapping[str, qmp.Json] = {"query-cpus-fast": [], "query-blockstats": []}
 
 
 @dataclass(frozen=True)
@@ -220,7 +221,7 @@ class FakeMachine:
         self.commands.append((command, dict(arguments or {})))
         if (why := self._script.refusals.get(command)) is not None:
             raise CommandError(command, qmp.Failure(0, "GenericError", why))
-        return self._script.answers.get(command, {})
+        return self._script.answers.get(command, _ANSWERS.get(command, {}))
 
     def panicked(self, detail: str) -> None:
         """See `Hypervisor.panicked`."""
