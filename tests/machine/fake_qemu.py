@@ -65,6 +65,8 @@ class Fake:
                 self.button.set()
             elif command == "human-monitor-command":
                 reply["return"] = usernet_report()
+            elif command in ("query-blockstats", "query-cpus-fast"):
+                reply["return"] = []
             elif command == "no-such-command":
                 del reply["return"]
                 reply["error"] = {"class": "CommandNotFound", "desc": "no such command"}

@@ -40,6 +40,7 @@ def test_a_life(client):
     client.pause()
     client.resume()
     assert client.execute("query-status") == {}
+    assert client.metrics().machine == "sampan"
     assert [each.seq for each in client.events(after=1)] == [2, 3]
     with client.console(replay_bytes=100) as console:
         console.sendall(b"root\r")

@@ -80,3 +80,12 @@ def test_commands_of_the_hypervisor(supervised):
             await client.execute("no-such-command")
 
     run(supervised, ("hang",), work)
+
+
+def test_counters(supervised):
+    async def work(client, vm):
+        counted = await client.metrics()
+        assert (counted.machine, counted.cpus) == ("sampan", 1)
+        assert counted.rss_bytes > 0
+
+    run(supervised, ("hang",), work)

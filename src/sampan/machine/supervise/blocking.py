@@ -18,6 +18,7 @@ import msgspec
 
 from sampan.machine.error import MachineError
 from sampan.machine.event import Event
+from sampan.machine.metrics import Metrics
 from sampan.machine.model import End
 from sampan.machine.supervise import model, protocol
 from sampan.machine.supervise.model import Nothing
@@ -67,6 +68,10 @@ class Client:
         """Run one command of QMP."""
         asked = model.ExecuteAsked(command=command, arguments=arguments or {})
         return self.call("execute", asked, model.Executed).value
+
+    def metrics(self) -> Metrics:
+        """Its counters, now."""
+        return self.call("metrics", Nothing(), Metrics)
 
     def events(self, *, after: int = 0, follow: bool = False) -> Iterator[Event]:
         """What happened after number `after`, and with `follow` what happens, up to the end."""

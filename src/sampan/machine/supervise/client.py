@@ -12,6 +12,7 @@ import msgspec
 
 from sampan.machine.error import MachineError
 from sampan.machine.event import Event
+from sampan.machine.metrics import Metrics
 from sampan.machine.model import End
 from sampan.machine.supervise import model, protocol
 from sampan.machine.supervise.model import Nothing
@@ -57,6 +58,10 @@ class AsyncClient:
         """See `blocking.Client.execute`."""
         asked = model.ExecuteAsked(command=command, arguments=arguments or {})
         return (await self.call("execute", asked, model.Executed)).value
+
+    async def metrics(self) -> Metrics:
+        """See `blocking.Client.metrics`."""
+        return await self.call("metrics", Nothing(), Metrics)
 
     async def events(self, *, after: int = 0, follow: bool = False) -> AsyncIterator[Event]:
         """See `blocking.Client.events`."""

@@ -7,6 +7,7 @@ from typing import Protocol
 
 from sampan.machine.event import Ended as EndedEvent
 from sampan.machine.lifecycle import VM
+from sampan.machine.metrics import Metrics
 from sampan.machine.supervise import model
 from sampan.machine.supervise.model import Nothing
 from sampan.machine.supervise.screen import Screen
@@ -38,6 +39,7 @@ class Methods:
         server.add("resume", self._resume, Nothing)
         server.add("events", self._events, model.EventsAsked)
         server.add("console", screen.view, model.ConsoleAsked)
+        server.add("metrics", self._metrics, Nothing)
         server.add("execute", self._execute, model.ExecuteAsked)
 
     async def _info(self, _: Call[Nothing]) -> model.Info:
@@ -77,6 +79,9 @@ class Methods:
             await call.send(event)
             if isinstance(event, EndedEvent):
                 return
+
+    async def _metrics(self, _: Call[Nothing]) -> Metrics:
+        return await self._vm.metrics()
 
     async def _execute(self, call: Call[model.ExecuteAsked]) -> model.Executed:
         asked = call.params
