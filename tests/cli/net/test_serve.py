@@ -133,13 +133,17 @@ def test_a_name_that_is_taken(serving, sampan):
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_signals_end_it_cleanly(runtime, tmp_path, number):
+def test_signals_end_it_cleanly(runtime, tmp_path, number, request):
     reading, ready = os.pipe()
     process = subprocess.Popen(
         [sys.executable, "-m", "sampan", "net", "serve", "-q", "--listen", "qemu:vm.sock",
          "--control", "c.sock", "--ready-fd", str(ready)],
         cwd=tmp_path, pass_fds=[ready],
+        # what a shell starts in the background ignores SIGINT, and so would its children
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
     )  # fmt: skip
+    request.addfinalizer(process.wait)
+    request.addfinalizer(process.kill)
     os.close(ready)
     assert os.read(reading, 1) == b"1"
     os.close(reading)
