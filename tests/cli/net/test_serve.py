@@ -140,7 +140,7 @@ def test_signals_end_it_cleanly(runtime, tmp_path, number, request):
          "--control", "c.sock", "--ready-fd", str(ready)],
         cwd=tmp_path, pass_fds=[ready],
         # what a shell starts in the background ignores SIGINT, and so would its children
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509
     )  # fmt: skip
     request.addfinalizer(process.wait)
     request.addfinalizer(process.kill)
