@@ -27,6 +27,7 @@ def sampan(monkeypatch, tmp_path, capsys):
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "share"))
+    monkeypatch.setenv("SAMPAN_STATE_DIR", str(tmp_path / "state"))
     monkeypatch.chdir(tmp_path)
 
     def run(*words):

@@ -107,6 +107,7 @@ def runtime(tmp_path_factory, monkeypatch):
     """A runtime folder of its own, with a short name."""
     folder = tmp_path_factory.mktemp("n")
     monkeypatch.setenv("SAMPAN_RUNTIME_DIR", str(folder))
+    monkeypatch.setenv("SAMPAN_STATE_DIR", str(folder / "state"))
     monkeypatch.delenv("SAMPAN_NET", raising=False)
     return folder
 

@@ -125,7 +125,7 @@ def test_removal_takes_what_is_ours_and_nothing_else(store, wish):
         (claim.folder / "link").symlink_to("/etc")
         claim.ended(OFF)
     (claim.folder / "precious").touch()
-    (claim.folder / "console.log").touch()
+    (claim.folder / place.CONSOLE_LOG).touch()
     (claim.folder / ".tmp-sampan-0123456789ab").touch()
     store.remove("web")
     assert [each.name for each in claim.folder.iterdir()] == ["precious"]

@@ -83,6 +83,18 @@ def state_folder(path: Path) -> Path:
     return path.with_name(path.name + STATE_SUFFIX)
 
 
+def keeps_files(flags: Flags) -> bool:
+    """Whether something of the machine is kept in its state folder."""
+    from sampan.machine import disk
+
+    return (
+        flags.data is not None
+        or flags.data_file is not None
+        or flags.console_file
+        or any(disk.parse(text).path is None for text in flags.disk)
+    )
+
+
 def equip(spec: MachineSpec, flags: Flags, state: Path) -> MachineSpec:
     """The machine with what the flags ask for; `state` is made if something has to be kept.
 

@@ -150,6 +150,7 @@ def sampan(
         quiet=quiet,
         verbosity=0 if quiet else verbose,
         json=json_,
+        words=context.obj or (),
     )
     if context.obj.verbosity > 1:
         from sampan.base import log
@@ -164,7 +165,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         with _terminable():
             words = argv_.rewrite(sampan, words)
-            status = sampan.main(args=words, prog_name="sampan", standalone_mode=False)
+            status = sampan.main(
+                args=words, prog_name="sampan", standalone_mode=False, obj=tuple(words)
+            )
             sys.stdout.flush()
     except BaseException as error:  # noqa: BLE001  the last stop: nothing may pass as a traceback
         from sampan.cli import failure

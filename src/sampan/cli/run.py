@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import functools
 import os
-import sys
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
 from sampan.base import log
-from sampan.cli import device
+from sampan.cli import detach, device, enrol, report
 from sampan.cli.net import place, setting
 from sampan.cli.settings import Settings
 from sampan.errors import ExitCode, SampanError, UsageError
@@ -21,6 +20,7 @@ from sampan.errors import ExitCode, SampanError, UsageError
 if TYPE_CHECKING:
     from sampan.desktop import network, session
     from sampan.desktop.bundle import Bundle
+    from sampan.machine.claim import Claim
     from sampan.machine.model import Accelerator, Arch
 
 _EPILOG = """\b
@@ -28,13 +28,14 @@ Examples:
   sampan run web
   sampan run --publish 8080:80 --mem 512 web
   sampan run qemu web > web.log
+  sampan run --detached --name db database; sampan console db
 
 On a terminal every key goes to the guest, Ctrl-C too. Ctrl-A x ends the machine, Ctrl-A p
 presses its power button, Ctrl-A h shows this, Ctrl-A Ctrl-A sends a Ctrl-A. Otherwise the
 output is plain text and nothing is read.
 
-While it runs, `sampan net flows`, `capture`, `expose` and so on are about its network; --name
-tells several machines apart.
+While it runs, `sampan ps`, `console`, `logs`, `stop` and so on reach it by its name, and `sampan net
+flows`, `capture`, `expose` and so on its network.
 
 SIGTERM presses the guest's power button and ends the machine after the --stop-timeout; a
 second one ends it at once. The exit status is 0 when the guest powered itself off.
@@ -60,8 +61,7 @@ class _Later(NamedTuple):
 
 _LATER = (
     _Later("--fw"), _Later("--share"),
-    _Later("--state"), _Later("--virtiofs"), _Later("--vsock-ports"),
-    _Later("--detached", takes_value=False),
+    _Later("--virtiofs"), _Later("--vsock-ports"),
     _Later("--iso", takes_value=False), _Later("--squashfs", takes_value=False),
     _Later("--uefi", takes_value=False),
 )  # fmt: skip
@@ -105,7 +105,6 @@ def _later_flags(command: Callable[..., Any]) -> Callable[..., Any]:
     "shared (or docker-for-mac): one that all machines which say so are on; "
     "user: QEMU's own; tap,IF and bridge,IF: a device of the host; none.",
 )  # fmt: skip
-@click.option("--name", metavar="NAME", help="What the machine is called.  [default: as PATH]")
 @click.option("--ip", default="", metavar="ADDRESS", help="The guest's address, by DHCP.")
 @click.option(
     "--accel", metavar="NAME[:NAME…]", envvar=["SAMPAN_ACCEL", "LINUXKIT_QEMU_ACCEL"],
@@ -118,6 +117,7 @@ def _later_flags(command: Callable[..., Any]) -> Callable[..., Any]:
     "--stop-timeout", type=click.FloatRange(min=0), default=30.0, show_default=True, metavar="SECONDS",
     help="How long the guest may take to power off after SIGTERM.",
 )  # fmt: skip
+@enrol.options
 @device.options
 @functools.partial(setting.options, only=_NETWORK_FLAGS)
 @_later_flags
@@ -129,20 +129,26 @@ def command(
     mem: str,
     publish: tuple[str, ...],
     networking: str,
-    name: str | None,
     ip: str,
     accel: str | None,
     arch: str | None,
     kernel: bool,
     stop_timeout: float,
     devices: device.Flags,
+    enrolment: enrol.Flags,
     wanted: dict[str, object],
 ) -> int:
     """Boot the system built as PATH in a virtual machine, with its console here."""
+    from msgspec.structs import replace
+
     from sampan.desktop import bundle, session
     from sampan.machine.model import MachineSpec
+    from sampan.machine.state import runtime_root
 
     del kernel  # kept for those who type it: there is only this way to boot so far
+    child = detach.inherited()
+    if enrolment.detached and child is None:
+        return _detached(settings)
     path = _path(words)
     found = bundle.find(path)
     spec = MachineSpec(
@@ -153,19 +159,57 @@ def command(
         mem_mib=_mem_mib(mem),
         arch=_arch(arch, found),
         accel=_accelerator(accel),
-        name=name or path.name,
+        name=path.name,
     )
-    state = device.state_folder(path)
-    spec = device.equip(spec, devices, state)
-    with device.console_output(devices, state) as console:
-        options = session.Options(
-            stdio=_stdio(console),
-            network=_network(networking, publish=publish, address=ip, wanted=wanted),
-            runtime_root=runtime_folder(os.environ),
-            power_off_deadline_s=stop_timeout,
+    spec.check()
+    state = enrolment.state or device.state_folder(path)
+    keeps = state if device.keeps_files(devices) else None
+    root = runtime_root(runtime_folder(os.environ))
+    with ExitStack() as stack:
+        claim = stack.enter_context(
+            enrol.enrolled(settings, enrolment, spec, keeps=keeps, runtime_root=root)
         )
-        outcome = session.run(spec, options, _reporter(settings, spec.name))
+        spec = spec if claim is None else replace(spec, name=claim.name)
+        with enrol.keeping(claim):
+            spec = device.equip(spec, devices, state)
+            console = stack.enter_context(device.console_output(devices, state))
+        if claim is not None:
+            claim.describe(spec)
+        options = session.Options(
+            stdio=_stdio(console, is_detached=enrolment.detached),
+            network=_network(networking, publish=publish, address=ip, wanted=wanted),
+            runtime_root=root,
+            power_off_deadline_s=stop_timeout,
+            claim=claim,
+        )
+        says = report.reporter(settings, spec.name)
+        outcome = session.run(spec, options, _letting_go(says, child, claim))
     return _status(outcome, stop_timeout)
+
+
+def _detached(settings: Settings) -> int:
+    started = detach.start(settings.words)
+    if started.name:
+        click.echo(started.name)
+    return started.status
+
+
+def _letting_go(
+    says: Callable[[session.Event], None], child: detach.Detached | None, claim: Claim | None
+) -> Callable[[session.Event], None]:
+    """`says`, and let go of the terminal, if we are to, when the machine runs."""
+    from sampan.desktop import session
+    from sampan.machine import place as files
+
+    if child is None or claim is None:
+        return says
+
+    def reported(event: session.Event) -> None:
+        says(event)
+        if isinstance(event, session.Started):
+            child.ready(claim.name, claim.folder / files.SUPERVISOR_LOG)
+
+    return reported
 
 
 def runtime_folder(environment: Mapping[str, str]) -> Path | None:
@@ -284,63 +328,17 @@ def _accelerator(text: str | None) -> Accelerator | None:
     return None if names[0] is not Accelerator.TCG and Accelerator.TCG in names else names[0]
 
 
-def _stdio(file: int | None) -> session.Stdio:
+def _stdio(file: int | None, *, is_detached: bool) -> session.Stdio:
     from sampan.desktop import session
 
+    if file is None and is_detached:  # its console is in its transcript, and for `sampan console`
+        file = os.open(os.devnull, os.O_WRONLY | os.O_CLOEXEC)
     if file is not None:
         return session.Stdio(output=file, keyboard=None, plain=True)
     output = 1
     is_terminal = os.isatty(output)
     keyboard = 0 if is_terminal and os.isatty(0) else None
     return session.Stdio(output=output, keyboard=keyboard, plain=not is_terminal)
-
-
-def _reporter(settings: Settings, name: str) -> Callable[[session.Event], None]:
-    """Says on stderr what happens: as text, or as one JSON object a line."""
-    from sampan.cli import jsonout
-
-    # a raw terminal does not return the carriage by itself; a cooked one does not mind
-    newline = "\r\n" if sys.stderr.isatty() else "\n"
-
-    def report(event: session.Event) -> None:
-        with suppress(OSError):  # the terminal is gone: the machine need not go with it
-            if settings.json:
-                sys.stderr.write(jsonout.line(event))
-            elif not settings.quiet:
-                for line in _lines(event, name):
-                    sys.stderr.write(f"sampan: {line}{newline}")
-            sys.stderr.flush()
-
-    return report
-
-
-def _lines(event: session.Event, name: str) -> Iterator[str]:
-    from sampan.desktop import session
-
-    match event:
-        case session.Started():
-            slow = f" (nothing faster works: {event.why})" if event.why else ""
-            yield f"{name} starts on {event.accel}{slow}"
-            for forward in event.forwards:
-                yield f"{_where(forward)} is port {forward.guest_port} of the guest"
-            if event.network not in ("", name):
-                yield f"its network is called {event.network}: sampan net … --name {event.network}"
-            if event.escapes:
-                yield event.escapes
-        case session.Stopping():
-            yield (
-                f"power button pressed; the machine is ended in {event.deadline_s:g} s, "
-                f"or at the next signal"
-            )
-        case session.Helped():
-            yield event.escapes
-        case session.Ended():
-            pass  # the exit status and, if it was not clean, the error say it
-
-
-def _where(forward: network.Published) -> str:
-    bind = f"[{forward.bind}]" if ":" in forward.bind else forward.bind
-    return forward.path or f"{bind}:{forward.host_port}/{forward.protocol}"
 
 
 def _status(outcome: session.Outcome, stop_timeout_s: float) -> ExitCode:
@@ -358,6 +356,8 @@ def _status(outcome: session.Outcome, stop_timeout_s: float) -> ExitCode:
         raise MachineError(end.detail)
     if outcome.cause is Cause.INTERRUPT:
         return ExitCode.INTERRUPTED
+    if end.ending is Ending.FORCED and outcome.cause is Cause.COMMAND:
+        raise MachineError("the machine was ended by another command: sampan stop, kill or rm")
     if end.ending is Ending.FORCED and outcome.cause is Cause.SIGNAL:
         raise MachineError(
             f"the guest did not power off within {stop_timeout_s:g} s, and was ended",

@@ -18,7 +18,7 @@ _LAST_TIME_S = 0xFFFFFFFF  # what a cpio archive can hold: 2106
 
 
 class Settings(NamedTuple):
-    """The global flags. `debian_mirror` empty is the host's own. `verbosity`: 0 errors, 1 warnings, 2 what is done, 3 everything."""
+    """The global flags, and `words`: the whole command line without the program. `debian_mirror` empty is the host's own. `verbosity`: 0 errors, 1 warnings, 2 what is done, 3 everything."""
 
     cache: Path
     certificates: tuple[Path, ...] = ()
@@ -28,6 +28,7 @@ class Settings(NamedTuple):
     quiet: bool = False
     verbosity: int = 1
     json: bool = False
+    words: tuple[str, ...] = ()
 
     def progress(self) -> Progress:
         """Where long work of this command reports: bars, lines or nothing."""
@@ -48,6 +49,12 @@ def cache_folder(environment: Mapping[str, str] = os.environ) -> Path:
 def state_folder(environment: Mapping[str, str] = os.environ) -> Path:
     """Where what must last is kept: `$XDG_DATA_HOME/sampan`, else `~/.local/share/sampan`."""
     return _xdg(environment, "XDG_DATA_HOME", ".local/share")
+
+
+def machines_folder(environment: Mapping[str, str] = os.environ) -> Path:
+    """Where machines with names are kept: in `machines` of `SAMPAN_STATE_DIR`, else of our state."""
+    own = environment.get("SAMPAN_STATE_DIR")
+    return (Path(own).absolute() if own else state_folder(environment)) / "machines"
 
 
 def docker_config(environment: Mapping[str, str] = os.environ) -> Path:

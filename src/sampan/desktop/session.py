@@ -14,7 +14,7 @@ from __future__ import annotations
 import asyncio
 import signal
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import AsyncExitStack, ExitStack, closing, contextmanager, suppress
 from enum import Enum, auto
 from pathlib import Path
 from typing import TypeAlias, assert_never
@@ -23,10 +23,15 @@ import msgspec
 
 from sampan.desktop import network
 from sampan.desktop.network import Connection, Published
+from sampan.desktop.supervisor import Supervisor
 from sampan.machine import lifecycle, memory, terminal
+from sampan.machine.console import Console
 from sampan.machine.error import MachineEndedError
+from sampan.machine.event import State
 from sampan.machine.lifecycle import POWER_OFF_DEADLINE_S, VM, LaunchOptions
 from sampan.machine.model import Accelerator, End, MachineSpec
+from sampan.machine.record import Port
+from sampan.machine.store import Claim
 
 _SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
@@ -40,12 +45,17 @@ class Stdio(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Options(msgspec.Struct, frozen=True, kw_only=True):
-    """How to run a machine in the foreground."""
+    """How to run a machine in the foreground.
+
+    `claim` is its place in the store, if it has one: it is then written down there, and can be
+    reached by other commands.
+    """
 
     stdio: Stdio
     network: network.Options = network.Options()
     runtime_root: Path | None = None
     power_off_deadline_s: float = POWER_OFF_DEADLINE_S
+    claim: Claim | None = None
 
 
 class Started(msgspec.Struct, frozen=True, tag="started", tag_field="event"):
@@ -90,6 +100,7 @@ class Cause(Enum):
     USER = auto()  # the escape on the console
     SIGNAL = auto()  # SIGTERM, SIGHUP
     INTERRUPT = auto()  # SIGINT
+    COMMAND = auto()  # another command, by the control socket
 
 
 class Outcome(msgspec.Struct, frozen=True):
@@ -126,13 +137,31 @@ class _Session:
         self._report = report
         self._requests: asyncio.Queue[_Request] = asyncio.Queue()
         self._cause = Cause.GUEST
+        self._deadline_s = options.power_off_deadline_s
+        self._is_stopping = False
+        self._supervisor = None if options.claim is None else Supervisor(options.claim)
 
     async def run(self, spec: MachineSpec) -> Outcome:
+        with ExitStack() as stack:
+            if self._supervisor is not None:
+                stack.enter_context(closing(self._supervisor))
+            end = await self._run(spec)
+            if self._supervisor is not None:
+                self._supervisor.ended(end)
+        self._report(Ended(end))
+        return Outcome(end, self._cause)
+
+    async def _run(self, spec: MachineSpec) -> End:
         output = terminal.Output(self._options.stdio.output, plain=self._options.stdio.plain)
         loop = asyncio.get_running_loop()
 
         def stop() -> None:
             loop.call_soon_threadsafe(self._requests.put_nowait, _Request.STOP)
+
+        def prepare(console: Console) -> None:
+            output.attach(console)
+            if self._supervisor is not None:
+                self._supervisor.prepare(console)
 
         with self._signals(), network.connection(spec, self._options.network, stop) as connection:
             link = connection.link
@@ -141,19 +170,46 @@ class _Session:
                 link_fd=None if link is None else link.fileno(),
                 link_path=connection.link_path,
             )
-            async with VM.launch(connection.spec, launch, prepare=output.attach) as vm:
+            async with VM.launch(connection.spec, launch, prepare=prepare) as vm:
                 if link is not None:
                     link.close()  # it is the hypervisor's now
-                end = await self._attend(vm, connection)
+                end = await self._supervised(vm, connection)
             await output.drain()
-        self._report(Ended(end))
-        return Outcome(end, self._cause)
+        return end
 
-    async def _attend(self, vm: VM, connection: Connection) -> End:
+    async def _supervised(self, vm: VM, connection: Connection) -> End:
+        """Attend to `vm`, and let other commands reach it meanwhile."""
+        published = connection.published + network.published_by_machine(vm.forwards)
+        async with AsyncExitStack() as stack:
+            if self._supervisor is not None:
+                ports = tuple(Port(**msgspec.structs.asdict(each)) for each in published)
+                supervising = self._supervisor.supervising(
+                    vm, self, ports=ports, network=connection.name
+                )
+                await stack.enter_async_context(supervising)
+            return await self._attend(vm, connection, published)
+
+    def stop(self, deadline_s: float | None) -> None:
+        """Part of `supervise.method.Keeper`; who asks again waits for the same end."""
+        if self._is_stopping:
+            return
+        self._is_stopping = True
+        self._cause = Cause.COMMAND
+        if deadline_s is not None:
+            self._deadline_s = deadline_s
+        self._requests.put_nowait(_Request.STOP)
+
+    def kill(self) -> None:
+        """Part of `supervise.method.Keeper`."""
+        self._cause = Cause.COMMAND
+        self._requests.put_nowait(_Request.FORCE)
+
+    async def _attend(
+        self, vm: VM, connection: Connection, published: tuple[Published, ...]
+    ) -> End:
         """Be the console of `vm`, and do what is asked, until it ends."""
         keyboard = self._options.stdio.keyboard
         escapes = terminal.ESCAPES if keyboard is not None else ""
-        published = connection.published + network.published_by_machine(vm.forwards)
         verdict = vm.verdict
         self._report(
             Started(verdict.accel, verdict.why, vm.pid, published, connection.name, escapes)
@@ -192,10 +248,12 @@ class _Session:
             return _Request.BUTTON
 
     async def _begin_stop(self, vm: VM) -> None:
-        deadline_s = self._options.power_off_deadline_s
+        deadline_s = self._deadline_s
         self._report(Stopping(deadline_s))
         loop = asyncio.get_running_loop()
         loop.call_later(deadline_s, self._requests.put_nowait, _Request.FORCE)
+        if vm.state is State.PAUSED:
+            await vm.resume()  # it could not hear the button
         await vm.press_power_button()
 
     def _escaped(self, escape: terminal.Escape) -> None:
@@ -211,6 +269,7 @@ class _Session:
                 assert_never(escape)
 
     def _signalled(self, number: signal.Signals) -> None:
+        self._is_stopping = True
         self._cause = Cause.INTERRUPT if number is signal.SIGINT else Cause.SIGNAL
         self._requests.put_nowait(_Request.STOP)
 

@@ -63,13 +63,18 @@ class Claim:
 
     @property
     def spec(self) -> MachineSpec:
-        """The machine, with the name it got."""
+        """The machine, with the name it got, and its files where they are whatever the folder."""
         return self.made.spec
 
     def update(self, run: Run) -> None:
         """Write down what is known of the run now."""
         self.run = run
         place.write(self.folder / place.RUN, run, durable=False)
+
+    def describe(self, spec: MachineSpec) -> None:
+        """Write down more of what the machine is; its name stays."""
+        self.made = msgspec.structs.replace(self.made, spec=_lasting(spec, self.name))
+        place.write(self.folder / place.MADE, self.made)
 
     def keep(self, *names: str) -> None:
         """Files or folders of these names in its folder are the machine's own: `remove` takes them.
@@ -161,7 +166,7 @@ def begin(
     made = Made(
         by=by,
         made_s=now_s,
-        spec=msgspec.structs.replace(spec, name=taken.path.name),
+        spec=_lasting(spec, taken.path.name),
         words=wish.words,
         cwd=wish.cwd,
         kept=() if before is None else before.kept,
@@ -211,7 +216,7 @@ def _check_reuse(path: Path, spec: MachineSpec, wish: Wish, *, exact: bool) -> N
             f"the files of {name} are in {path.resolve()}", hint="choose another --name"
         )
     elsewhere = wish.folder is None and path.is_symlink()
-    if not exact and (made is None or made.spec.kernel != spec.kernel or elsewhere):
+    if not exact and (made is None or made.spec.kernel != spec.kernel.absolute() or elsewhere):
         raise NameTakenError(f"{name} is another system")
 
 
@@ -231,6 +236,20 @@ def _make_folder(path: Path, folder: Path | None) -> bool:
     folder.mkdir(parents=True, exist_ok=True)
     path.symlink_to(folder.resolve())
     return is_made
+
+
+def _lasting(spec: MachineSpec, name: str) -> MachineSpec:
+    """The machine `name`, with paths that lead to the same files from anywhere."""
+    return msgspec.structs.replace(
+        spec,
+        name=name,
+        kernel=spec.kernel.absolute(),
+        initrd=None if spec.initrd is None else spec.initrd.absolute(),
+        discs=tuple(each.absolute() for each in spec.discs),
+        disks=tuple(
+            msgspec.structs.replace(each, path=each.path.absolute()) for each in spec.disks
+        ),
+    )
 
 
 def _known(root: Path, folder: Path) -> Path | None:

@@ -1,9 +1,9 @@
 """The folder of one machine that has a name: which files are in it, its lock, its healing.
 
-    machine.json  what it is (`record.Made`); a folder without it is no machine
-    run.json      who runs it, or how its last run ended (`record.Run`)
-    lock          held by whoever runs it, for as long as it lives, however it ends
-    console.log   what its console said; further ones of `FILES`
+    machine.json    what it is (`record.Made`); a folder without it is no machine
+    run.json        who runs it, or how its last run ended (`record.Run`)
+    lock            held by whoever runs it, for as long as it lives, however it ends
+    transcript.log  what its console said; further ones of `FILES`
 
 Documents are replaced whole. `mend` and `clear` are for who holds the lock.
 """
@@ -35,7 +35,7 @@ _FOREIGN = re.compile(r"[^A-Za-z0-9_.-]+")
 _MAX_BASE = 56  # room for a number
 
 MADE, RUN, LOCK = "machine.json", "run.json", "lock"
-CONSOLE_LOG, SUPERVISOR_LOG, TTY = "console.log", "sampan.log", "tty"
+CONSOLE_LOG, SUPERVISOR_LOG, TTY = "transcript.log", "sampan.log", "tty"
 SUSPENDED = "suspended.json"
 """The file whose presence says that a machine is suspended; whoever resumes it removes it."""
 FILES = (CONSOLE_LOG, f"{CONSOLE_LOG}.1", SUPERVISOR_LOG, TTY, SUSPENDED, RUN, MADE, LOCK)

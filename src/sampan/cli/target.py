@@ -1,0 +1,120 @@
+"""Which machines a command is about: the store, names and beginnings of names, several at once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from sampan.cli import settings
+from sampan.errors import ExitCode, SampanError, UsageError
+
+if TYPE_CHECKING:
+    from sampan.machine.record import Record
+    from sampan.machine.store import Store
+    from sampan.machine.supervise.blocking import Client
+
+_AT_ONCE = 8
+
+
+class SeveralError(SampanError):
+    """More than one machine could not be dealt with; the status is the gravest."""
+
+    def __init__(self, errors: Sequence[SampanError]) -> None:
+        super().__init__("\nsampan: ".join(error.message for error in errors))
+        self.exit_code = max(error.exit_code for error in errors)  # type: ignore[misc]  # of this one
+
+
+def store() -> Store:
+    """The machines of this user."""
+    from sampan import __version__
+    from sampan.machine.store import Store
+
+    return Store(settings.machines_folder(), version=__version__)
+
+
+def healed(machines: Store, name: str) -> Record:
+    """The machine that is called `name`, or the only one that begins so; cleaned up after a crash.
+
+    Raises:
+        SampanError: there is none, or there are several.
+    """
+    return machines.heal(machines.find(name).name)
+
+
+def reached(record: Record) -> Client:
+    """A client for a machine that runs.
+
+    Raises:
+        SampanError: it does not run; the message says what it does.
+    """
+    from sampan.machine.supervise.blocking import Client
+
+    if record.run is None or not record.status.live or record.run.control is None:
+        raise not_running(record)
+    return Client(record.run.control)
+
+
+def not_running(record: Record) -> SampanError:
+    """What to say of a machine that would have to run."""
+    from sampan.machine.error import MachineError
+    from sampan.machine.record import Status
+
+    said = {
+        Status.CRASHED: "has crashed", Status.STARTING: "is still starting",
+        Status.ENDING: "is about to end",
+    }.get(record.status, f"is {record.status}")  # fmt: skip
+    detail = f": {record.detail}" if record.detail else ""
+    return MachineError(
+        f"{record.name} {said}{detail}", hint="sampan ps -a says what all machines do"
+    )
+
+
+def names(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Give `command` the argument NAME…, as `names`."""
+    return click.argument("names", metavar="NAME…", nargs=-1, required=True)(command)
+
+
+def name(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Give `command` the argument NAME, as `name`."""
+    return click.argument("name", metavar="NAME")(command)
+
+
+def each(names: Sequence[str], act: Callable[[str], str | None]) -> ExitCode:
+    """Do something to several machines at once, and print what it says of each that it worked for.
+
+    Raises:
+        SampanError: it did not work for some; for the others it was done.
+    """
+    from concurrent.futures import ThreadPoolExecutor
+
+    errors = []
+    wanted = list(dict.fromkeys(names))
+    with ThreadPoolExecutor(min(_AT_ONCE, len(wanted))) as workers:
+        for doing in [workers.submit(act, name) for name in wanted]:
+            try:
+                if said := doing.result():
+                    click.echo(said)
+            except SampanError as error:
+                errors.append(error)
+    if len(errors) == 1:
+        raise errors[0]
+    if errors:
+        raise SeveralError(errors)
+    return ExitCode.DONE
+
+
+def folder_option(text: str | None) -> Path | None:
+    """The folder that `--state` names, absolute.
+
+    Raises:
+        UsageError: something else is there.
+    """
+    if text is None:
+        return None
+    path = Path(text).absolute()
+    if path.exists() and not path.is_dir():
+        raise UsageError(f"--state: {path} is not a folder")
+    return path
