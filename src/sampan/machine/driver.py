@@ -56,7 +56,6 @@ class Launch:
         deadline_s: for the hypervisor to come up.
         link_fd, link_path: the far end of its network; see `model.Network`.
         vsock_path: where a vhost-user back end for vsock listens.
-        share_paths: where the back ends of the virtiofs shares listen, in the order of the spec.
         incoming: wait for the state of another process instead of booting.
     """
 
@@ -67,7 +66,6 @@ class Launch:
     link_fd: int | None = None
     link_path: Path | None = None
     vsock_path: Path | None = None
-    share_paths: tuple[Path, ...] = ()
     incoming: bool = False
 
 

@@ -12,9 +12,11 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+import msgspec
+
 from sampan.base import log
 from sampan.errors import UsageError
-from sampan.machine import growth, metrics, port, qmp, readiness, state
+from sampan.machine import growth, metrics, port, qmp, readiness, share, state
 from sampan.machine.console import Console
 from sampan.machine.driver import Driver, Hypervisor, Launch, check
 from sampan.machine.drivers.qemu import QemuDriver
@@ -100,6 +102,8 @@ class VM:
         _check_link(spec, options)
         _check_files(spec)
         port.check(spec.publish)
+        share.check(spec.shares)
+        booted = msgspec.structs.replace(spec, cmdline=share.command_line(spec))
         root = state.runtime_root(options.runtime_root)
         verdict = await asyncio.to_thread(driver.verdict, spec, root)
         with state.machine_folder(root) as folder:
@@ -111,7 +115,7 @@ class VM:
                 deadline_s=options.start_deadline_s, link_fd=options.link_fd,
                 link_path=options.link_path,
             )  # fmt: skip
-            hypervisor = await driver.start(spec, launch)
+            hypervisor = await driver.start(booted, launch)
             watch, journal = PanicWatch(hypervisor.panicked), Journal(spec.name)
             async with _recorded(hypervisor, journal):
                 try:

@@ -103,6 +103,10 @@ class Folder:
         self.messages = path / "qemu.log"
         self._identity = path / "process.json"
 
+    def share_socket(self, index: int) -> Path:
+        """Where the back end of virtiofs share `index` listens; its messages are `.log`."""
+        return self.path / f"share{index}"
+
     @property
     def mark(self) -> dict[str, str]:
         """What the environment of the machine's process has to say.
@@ -123,8 +127,9 @@ class Folder:
             self._identity,
         ):  # fmt: skip
             path.unlink(missing_ok=True)
-        for path in self.path.glob(f"{fs.TEMPORARY_PREFIX}*"):  # a crash while writing
-            path.unlink(missing_ok=True)
+        for pattern in (f"{fs.TEMPORARY_PREFIX}*", "share[0-9]*"):  # temporary: a crash's
+            for path in self.path.glob(pattern):
+                path.unlink(missing_ok=True)
         try:
             self.path.rmdir()
         except OSError as error:

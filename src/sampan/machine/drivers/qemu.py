@@ -14,7 +14,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from sampan.base import log, proc
-from sampan.machine import accel, disk, qmp, usernet
+from sampan.machine import accel, disk, qmp, share_daemon, usernet
 from sampan.machine.console import Console
 from sampan.machine.control import Control
 from sampan.machine.driver import Capability, Launch
@@ -37,13 +37,17 @@ _ENDINGS = {  # the reason in the SHUTDOWN event → how the machine ended
 class Qemu:
     """One running QEMU; made by `start`."""
 
-    def __init__(self, process: proc.Child, argv: tuple[str, ...], folder: Folder) -> None:
+    def __init__(
+        self, process: proc.Child, argv: tuple[str, ...], folder: Folder,
+        back_ends: tuple[share_daemon.Daemon, ...] = (),
+    ) -> None:  # fmt: skip
         loop = asyncio.get_running_loop()
         self.pid = process.pid
         self.argv = argv
         self._program = f"{Path(argv[0]).name}: "
         self._process = process
         self._folder = folder
+        self._back_ends = back_ends
         self._exit = loop.run_in_executor(None, process.wait)
         self._control: Control
         self._console: Console
@@ -53,10 +57,12 @@ class Qemu:
         self._listeners: list[Callable[[qmp.Notice], None]] = []
 
     @classmethod
-    async def start(cls, spec: MachineSpec, launch: Launch) -> Qemu:
+    async def start(
+        cls, spec: MachineSpec, launch: Launch, back_ends: tuple[share_daemon.Daemon, ...] = ()
+    ) -> Qemu:
         """Start QEMU with the machine paused, console and control connected.
 
-        The caller ends it with `kill` whatever happens next.
+        The caller ends it with `kill` whatever happens next; then `back_ends` end too.
 
         Raises:
             ToolMissingError: QEMU is not installed.
@@ -70,6 +76,7 @@ class Qemu:
             wiring = qemu_argv.Wiring(
                 control_fd=control.fileno(), console_fd=serial.fileno(), link_fd=launch.link_fd,
                 link_path="" if launch.link_path is None else str(launch.link_path),
+                share_paths=tuple(str(back_end.path) for back_end in back_ends),
             )  # fmt: skip
             argv = qemu_argv.build(spec, accel=launch.accel, wiring=wiring)
             with folder.messages.open("wb") as messages:
@@ -77,7 +84,7 @@ class Qemu:
                     argv, stdout=messages, stderr=messages, new_session=True,
                     pass_fds=wiring.descriptors, env=folder.mark,
                 )  # fmt: skip
-            qemu = cls(process, argv, folder)
+            qemu = cls(process, argv, folder, back_ends)
             try:
                 folder.record(process.pid)
                 await qemu._connect(launch.console)
@@ -150,6 +157,7 @@ class Qemu:
         status = await asyncio.shield(self._exit)
         if hasattr(self, "_console"):
             await self._console.closed()  # its last words, and the control's, are in by then
+        await share_daemon.stop(self._back_ends)
         return self._explain(status)
 
     async def _connect(self, console: Console) -> None:
@@ -212,14 +220,17 @@ class Qemu:
 
 
 class QemuDriver:
-    """See `Driver`."""
+    """See `Driver`. `virtiofsd` is the program that serves shares; None: what is installed."""
 
     name = "qemu"
     capabilities = frozenset({
         Capability.POWER_BUTTON, Capability.PAUSE, Capability.PUBLISH, Capability.LINK_FD,
         Capability.LINK_PATH, Capability.DISKS, Capability.QCOW2, Capability.GROW_DISK,
-        Capability.DISCS, Capability.DISPLAY, Capability.USB, Capability.DEVICES,
+        Capability.VIRTIOFS, Capability.PLAN9, Capability.DISCS, Capability.DISPLAY, Capability.USB, Capability.DEVICES,
     })  # fmt: skip
+
+    def __init__(self, *, virtiofsd: Path | None = None) -> None:
+        self._virtiofsd = virtiofsd
 
     def verdict(self, spec: MachineSpec, root: Path) -> Verdict:
         """See `Driver.verdict`."""
@@ -228,8 +239,15 @@ class QemuDriver:
         return accel.require(spec.arch, spec.accel, root)
 
     async def start(self, spec: MachineSpec, launch: Launch) -> Qemu:
-        """See `Qemu.start`."""
-        return await Qemu.start(spec, launch)
+        """See `Qemu.start`; shares of virtiofs have a back end that is started before."""
+        back_ends = await share_daemon.start(spec.shares, launch.folder, self._virtiofsd)
+        try:
+            return await Qemu.start(spec, launch, back_ends)
+        except BaseException as error:
+            fault = await share_daemon.stop(back_ends)
+            if fault is not None and isinstance(error, MachineError):
+                raise fault from error
+            raise
 
 
 @contextmanager

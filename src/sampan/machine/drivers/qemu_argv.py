@@ -16,7 +16,7 @@ from typing import assert_never
 import msgspec
 
 from sampan.errors import UnsupportedError
-from sampan.machine.drivers import qemu_disk
+from sampan.machine.drivers import qemu_disk, qemu_share
 from sampan.machine.forward import Forward
 from sampan.machine.model import Accelerator, Arch, MachineSpec, Network
 
@@ -30,13 +30,15 @@ class Wiring(msgspec.Struct, frozen=True, kw_only=True):
     """Descriptors QEMU inherits: listening Unix sockets for its control and the console.
 
     `link_fd` is its end of the network's socket, `link_path` where a back end listens, for
-    networks that need one. A back end has a path because QEMU passes descriptors only to those.
+    networks that need one; `share_paths` are where those of virtiofs shares listen. A back end
+    has a path because QEMU passes descriptors only to those.
     """
 
     control_fd: int
     console_fd: int
     link_fd: int | None = None
     link_path: str = ""
+    share_paths: tuple[str, ...] = ()
 
     @property
     def descriptors(self) -> tuple[int, ...]:
@@ -75,6 +77,7 @@ def build(spec: MachineSpec, *, accel: Accelerator, wiring: Wiring) -> tuple[str
         "-device", "virtio-rng-pci,rng=rng0",
         *_network(spec, accel, wiring),
         *qemu_disk.words(spec),
+        *qemu_share.words(spec, accel, wiring.share_paths),
         *(("-device", "qemu-xhci,id=usb0") if spec.usb else ()),
         *(word for device in spec.devices for word in ("-device", device)),
     )  # fmt: skip
@@ -88,17 +91,21 @@ def mac_address(name: str) -> str:
 
 
 def _machine(spec: MachineSpec, accel: Accelerator) -> str:
-    memory = f",memory-backend={MEMORY}" if spec.network is Network.VHOST_USER else ""
+    memory = f",memory-backend={MEMORY}" if _shares_memory(spec) else ""
     if spec.arch is Arch.ARM64:  # KVM has only the interrupt controller of its host
         return ("virt,gic-version=host" if accel is Accelerator.KVM else "virt") + memory
     return ("pc" if accel is Accelerator.TCG else "q35") + memory
 
 
+def _shares_memory(spec: MachineSpec) -> bool:
+    """Whether back ends of vhost-user read and write where the guest has its buffers."""
+    return spec.network is Network.VHOST_USER or qemu_share.shares_memory(spec)
+
+
 def _memory(spec: MachineSpec) -> tuple[str, ...]:
     size = f"{spec.mem_mib}M"
-    if spec.network is not Network.VHOST_USER:
+    if not _shares_memory(spec):
         return ("-m", size)
-    # the back end reads and writes frames where the guest has them
     return ("-m", size, "-object", f"memory-backend-memfd,id={MEMORY},size={size},share=on")
 
 
