@@ -19,6 +19,7 @@ PURE = (
     "sampan.image.plan",
     "sampan.machine.model",
     "sampan.machine.drivers.qemu_argv",
+    "sampan.machine.drivers.vfkit_argv",
     "sampan.vhost.core",
 )
 # library: who may import it

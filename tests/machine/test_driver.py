@@ -49,7 +49,14 @@ def test_what_a_driver_lacks_is_refused(lacking):
 
 @pytest.mark.parametrize(
     ("network", "lacking"),
-    [(Network.STREAM, Capability.LINK_FD), (Network.VHOST_USER, Capability.LINK_PATH)],
+    [
+        (Network.STREAM, Capability.LINK_FD),
+        (Network.VHOST_USER, Capability.LINK_PATH),
+        (Network.DATAGRAM, Capability.LINK_DATAGRAM),
+        (Network.VPNKIT, Capability.LINK_VPNKIT),
+        (Network.TAP, Capability.HOST_INTERFACE),
+        (Network.BRIDGE, Capability.HOST_INTERFACE),
+    ],
 )
 def test_networks_it_cannot_connect(network, lacking):
     with pytest.raises(UnsupportedError):

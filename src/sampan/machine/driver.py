@@ -43,6 +43,9 @@ class Capability(StrEnum):
     PUBLISH = "publish"  # ports, by the hypervisor's own network
     LINK_FD = "link-fd"
     LINK_PATH = "link-path"
+    LINK_DATAGRAM = "link-datagram"
+    LINK_VPNKIT = "link-vpnkit"
+    HOST_INTERFACE = "host-interface"  # a TAP device or a bridge
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -148,6 +151,9 @@ def check(driver: Driver, spec: MachineSpec) -> None:
         (Capability.PUBLISH, spec.publish),
         (Capability.LINK_FD, spec.network is Network.STREAM),
         (Capability.LINK_PATH, spec.network is Network.VHOST_USER),
+        (Capability.LINK_DATAGRAM, spec.network is Network.DATAGRAM),
+        (Capability.LINK_VPNKIT, spec.network is Network.VPNKIT),
+        (Capability.HOST_INTERFACE, spec.network in (Network.TAP, Network.BRIDGE)),
     ):
         if wanted and capability not in driver.capabilities:
             raise UnsupportedError(

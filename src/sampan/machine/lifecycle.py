@@ -261,8 +261,9 @@ async def _recorded(hypervisor: Hypervisor, journal: Journal) -> AsyncIterator[N
 
 def _check_link(spec: MachineSpec, options: LaunchOptions) -> None:
     given = {"descriptor": options.link_fd, "path": options.link_path}
-    for what, network in (("descriptor", Network.STREAM), ("path", Network.VHOST_USER)):
-        needs = spec.network is network
+    paths = (Network.VHOST_USER, Network.DATAGRAM, Network.VPNKIT)
+    for what, networks in (("descriptor", (Network.STREAM,)), ("path", paths)):
+        needs = spec.network in networks
         if needs != (given[what] is not None):
             raise UsageError(
                 f"a machine on the network {spec.network} needs "

@@ -60,7 +60,10 @@ class Verdict(msgspec.Struct, frozen=True):
 class Network(StrEnum):
     """What a machine's network device is connected to.
 
-    `user`: QEMU's own user networking, which publishes ports itself. `stream`: a descriptor that
+    `user`: the hypervisor's own network: QEMU's user networking, which publishes ports itself, or
+    macOS' vmnet, which does not. `datagram`: the path of a Unix datagram socket, one frame in
+    each datagram, as vfkit has it. `vpnkit`: the path of a Unix socket where VPNKit's protocol is
+    spoken, as HyperKit has it. `stream`: a descriptor that
     is given when the machine is launched, with somebody at its other end who speaks QEMU's
     framing (a length of 32 bits, big endian, in front of each frame). `vhost-user`: the path of
     a Unix socket where a vhost-user back end listens. `tap`: a TAP device of the host, that is
@@ -71,6 +74,8 @@ class Network(StrEnum):
     USER = "user"
     STREAM = "stream"
     VHOST_USER = "vhost-user"
+    DATAGRAM = "datagram"
+    VPNKIT = "vpnkit"
     TAP = "tap"
     BRIDGE = "bridge"
     NONE = "none"

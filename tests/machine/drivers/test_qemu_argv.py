@@ -167,3 +167,9 @@ def test_usb_and_devices_come_last():
         "-device", "qemu-xhci,id=usb0", "-device", "usb-host,hostbus=1,hostport=2",
         "-device", "edu",
     )  # fmt: skip
+
+
+@pytest.mark.parametrize("network", [Network.DATAGRAM, Network.VPNKIT])
+def test_links_of_other_hypervisors_are_refused(network):
+    with pytest.raises(UnsupportedError, match="joins networks by streams"):
+        build(wiring=SHARED, network=network)

@@ -225,7 +225,7 @@ class QemuDriver:
     name = "qemu"
     capabilities = frozenset({
         Capability.POWER_BUTTON, Capability.PAUSE, Capability.PUBLISH, Capability.LINK_FD,
-        Capability.LINK_PATH, Capability.DISKS, Capability.QCOW2, Capability.GROW_DISK,
+        Capability.LINK_PATH, Capability.HOST_INTERFACE, Capability.DISKS, Capability.QCOW2, Capability.GROW_DISK,
         Capability.VIRTIOFS, Capability.PLAN9, Capability.DISCS, Capability.DISPLAY, Capability.USB, Capability.DEVICES,
     })  # fmt: skip
 

@@ -177,6 +177,11 @@ def _network(spec: MachineSpec, accel: Accelerator, wiring: Wiring) -> tuple[str
                 "-netdev", f"vhost-user,id={NETDEV},chardev=link",
                 "-device", device[1] + vectors,
             )  # fmt: skip
+        case Network.DATAGRAM | Network.VPNKIT:
+            raise UnsupportedError(
+                f"a network by {spec.network}", "QEMU", "it joins networks by streams",
+                instead="use the network stream or vhost-user",
+            )  # fmt: skip
         case _:
             assert_never(spec.network)
 
