@@ -3,7 +3,7 @@ import json
 
 import pytest
 
-from sampan.guest.agent import container, control, daemon, main, sequence, volume
+from sampan.guest.agent import container, control, daemon, main, sequence, share, volume
 from sampan.guest.agent.fault import AgentError
 
 
@@ -20,6 +20,7 @@ def done(monkeypatch):
         return call
 
     monkeypatch.setattr(volume, "mount_all", record(None, "volumes"))
+    monkeypatch.setattr(share, "mount_all", record(1, "shares"))
     monkeypatch.setattr(sequence, "run_section", record(sequence.STOPPED))
     monkeypatch.setattr(daemon, "supervise", record(0, "supervise"))
     monkeypatch.setattr(control, "ask", record("a table"))
@@ -29,6 +30,7 @@ def done(monkeypatch):
 @pytest.mark.parametrize(
     ("argv", "call", "status"),
     [
+        (["/etc/init.d/004-shares"], "shares", 1),
         (["/etc/init.d/005-volumes"], "volumes", 0),
         (["/etc/init.d/010-onboot"], "onboot", sequence.STOPPED),
         (["/etc/shutdown.d/010-onshutdown"], "onshutdown", sequence.STOPPED),

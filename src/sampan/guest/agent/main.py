@@ -11,10 +11,11 @@ USAGE = """\
 usage: service list                      the services and how they are
        service status|start|stop|restart NAME
        service stop-all
-       service volumes|onboot|onshutdown|supervise   (run by the boot scripts)
+       service shares|volumes|onboot|onshutdown|supervise   (run by the boot scripts)
 """
 # LinuxKit's images link these names in /etc/init.d and /etc/shutdown.d to this program
 _SCRIPTS = {
+    "004-shares": "shares",
     "005-volumes": "volumes",
     "010-onboot": "onboot",
     "010-onshutdown": "onshutdown",
@@ -44,11 +45,14 @@ def _obey(words: list[str]) -> int:
 
         volume.mount_all()
         return 0
+    if command == "shares":
+        from sampan.guest.agent import share
+
+        return share.mount_all(_command_line())
     if command in ("onboot", "onshutdown"):
         from sampan.guest.agent import sequence
 
-        with open("/proc/cmdline", encoding="utf-8", errors="replace") as stream:
-            return sequence.run_section(command, sequence.Settings.parse(stream.read()))
+        return sequence.run_section(command, sequence.Settings.parse(_command_line()))
     if command == "supervise":
         from sampan.guest.agent import daemon
 
@@ -61,6 +65,11 @@ def _obey(words: list[str]) -> int:
 
     print(control.ask(" ".join(words)))
     return 0
+
+
+def _command_line() -> str:
+    with open("/proc/cmdline", encoding="utf-8", errors="replace") as stream:
+        return stream.read()
 
 
 def _hook(path: str) -> int:
