@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import click
 
 from sampan.base import log
-from sampan.cli import detach, device, enrol, report
+from sampan.cli import detach, device, enrol, report, share
 from sampan.cli.net import place, setting
 from sampan.cli.settings import Settings
 from sampan.errors import ExitCode, SampanError, UsageError
@@ -27,6 +27,7 @@ _EPILOG = """\b
 Examples:
   sampan run web
   sampan run --publish 8080:80 --mem 512 web
+  sampan run --share .:/src web
   sampan run qemu web > web.log
   sampan run --detached --name db database; sampan console db
 
@@ -60,8 +61,7 @@ class _Later(NamedTuple):
 
 
 _LATER = (
-    _Later("--fw"), _Later("--share"),
-    _Later("--virtiofs"), _Later("--vsock-ports"),
+    _Later("--fw"), _Later("--vsock-ports"),
     _Later("--iso", takes_value=False), _Later("--squashfs", takes_value=False),
     _Later("--uefi", takes_value=False),
 )  # fmt: skip
@@ -119,6 +119,7 @@ def _later_flags(command: Callable[..., Any]) -> Callable[..., Any]:
 )  # fmt: skip
 @enrol.options
 @device.options
+@share.options
 @functools.partial(setting.options, only=_NETWORK_FLAGS)
 @_later_flags
 @click.pass_obj
@@ -135,6 +136,7 @@ def command(
     kernel: bool,
     stop_timeout: float,
     devices: device.Flags,
+    shares: share.Flags,
     enrolment: enrol.Flags,
     wanted: dict[str, object],
 ) -> int:
@@ -142,6 +144,7 @@ def command(
     from msgspec.structs import replace
 
     from sampan.desktop import bundle, session
+    from sampan.machine.drivers.qemu import QemuDriver
     from sampan.machine.model import MachineSpec
     from sampan.machine.state import runtime_root
 
@@ -162,6 +165,7 @@ def command(
         name=path.name,
     )
     spec.check()
+    spec = share.shared(spec, shares)
     state = enrolment.state or device.state_folder(path)
     keeps = state if device.keeps_files(devices) else None
     root = runtime_root(runtime_folder(os.environ))
@@ -181,6 +185,7 @@ def command(
             runtime_root=root,
             power_off_deadline_s=stop_timeout,
             claim=claim,
+            driver=QemuDriver(virtiofsd=shares.virtiofsd),
         )
         says = report.reporter(settings, spec.name)
         outcome = session.run(spec, options, _letting_go(says, child, claim))

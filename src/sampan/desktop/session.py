@@ -26,6 +26,7 @@ from sampan.desktop.network import Connection, Published
 from sampan.desktop.supervisor import Supervisor
 from sampan.machine import lifecycle, memory, terminal
 from sampan.machine.console import Console
+from sampan.machine.driver import Driver
 from sampan.machine.error import MachineEndedError
 from sampan.machine.event import State
 from sampan.machine.lifecycle import POWER_OFF_DEADLINE_S, VM, LaunchOptions
@@ -48,7 +49,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     """How to run a machine in the foreground.
 
     `claim` is its place in the store, if it has one: it is then written down there, and can be
-    reached by other commands.
+    reached by other commands. `driver` runs the machine; None: QEMU.
     """
 
     stdio: Stdio
@@ -56,6 +57,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     runtime_root: Path | None = None
     power_off_deadline_s: float = POWER_OFF_DEADLINE_S
     claim: Claim | None = None
+    driver: Driver | None = None
 
 
 class Started(msgspec.Struct, frozen=True, tag="started", tag_field="event"):
@@ -166,6 +168,7 @@ class _Session:
         with self._signals(), network.connection(spec, self._options.network, stop) as connection:
             link = connection.link
             launch = LaunchOptions(
+                driver=self._options.driver,
                 runtime_root=self._options.runtime_root,
                 link_fd=None if link is None else link.fileno(),
                 link_path=connection.link_path,

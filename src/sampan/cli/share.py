@@ -1,0 +1,68 @@
+"""The flags of `sampan run` that share folders of the host."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import click
+
+if TYPE_CHECKING:
+    from sampan.machine.model import MachineSpec
+
+
+class Flags(NamedTuple):
+    """What those flags said."""
+
+    share: tuple[str, ...] = ()
+    virtiofs: tuple[str, ...] = ()
+    virtiofsd: Path | None = None
+
+
+_OPTIONS = (
+    click.option(
+        "--share", multiple=True, metavar="HOST:GUEST[:ro][,9p]",
+        help="Mount the folder HOST of this computer at GUEST; ro: the guest cannot write. By "
+        "virtiofs, or by 9p if the guest's kernel has it. Repeat for more.",
+    ),
+    click.option(
+        "--virtiofs", multiple=True, metavar="DIR",
+        help="Share DIR by virtiofs with the tag virtiofs0, virtiofs1 …, for a guest that mounts "
+        "it itself.",
+    ),
+    click.option(
+        "--virtiofsd", metavar="FILE", type=click.Path(dir_okay=False, path_type=Path),
+        help="The program that serves virtiofs.  [default: the one that is installed]",
+    ),
+)  # fmt: skip
+
+
+def options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Give `command` these flags, as one argument `shares`."""
+
+    @functools.wraps(command)
+    def gathered(*args: Any, **given: Any) -> object:  # noqa: ANN401
+        own = {name: given.pop(name) for name in Flags._fields}
+        return command(*args, shares=Flags(**own), **given)
+
+    wrapped: Callable[..., Any] = gathered
+    for option in reversed(_OPTIONS):
+        wrapped = option(wrapped)
+    return wrapped
+
+
+def shared(spec: MachineSpec, flags: Flags) -> MachineSpec:
+    """The machine with the shares that the flags ask for.
+
+    Raises:
+        UsageError: a flag makes no sense, or what it names cannot be shared.
+    """
+    from msgspec.structs import replace
+
+    from sampan.machine import share
+
+    shares = (*spec.shares, *share.parse(flags.share), *share.tagged(flags.virtiofs))
+    share.check(shares)
+    return replace(spec, shares=shares)
