@@ -1,0 +1,61 @@
+"""The device in a thread of its own: who connects, who takes over, what is left behind."""
+
+import socket
+
+import pytest
+
+from sampan.vhost.runtime.vsock_server import VsockServer
+
+
+@pytest.fixture
+def server(tmp_path):
+    made = VsockServer(tmp_path / "device", tmp_path, 3, (7,))
+    yield made
+    made.close()
+
+
+def front_end(tmp_path):
+    made = socket.socket(socket.AF_UNIX)
+    made.settimeout(10)
+    made.connect(str(tmp_path / "device"))
+    return made
+
+
+def test_the_last_front_end_takes_over(server, tmp_path):
+    with front_end(tmp_path) as first, front_end(tmp_path) as second:
+        assert first.recv(1) == b""
+        second.sendall(b"\1\0\0\0\1\0\0\0\0\0\0\0")  # GET_FEATURES
+        assert second.recv(100)[0] == 1
+        second.close()
+        with front_end(tmp_path) as third:
+            third.sendall(b"no message")
+            third.sendall(bytes(2))
+            assert third.recv(1) == b""
+
+
+def test_a_connection_waits_for_the_guest(server, tmp_path):
+    found = server.connect(2374)
+    assert server.count == 1
+    server.reset()  # it was never asked for
+    assert server.count == 1
+    with socket.socket(socket.AF_UNIX) as client:
+        client.connect(str(tmp_path / "guest.00000007"))
+        client.settimeout(10)
+        server.close()
+        assert client.recv(1) == b""
+    assert found.result(10) is None
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_who_does_not_wait_any_longer(server):
+    found = server.connect(2374)
+    assert found.cancel()
+    server.close()
+    assert server.connect(1).cancelled()
+
+
+def test_a_socket_that_cannot_be_made(tmp_path):
+    (tmp_path / "connect").write_text("in the way")
+    with pytest.raises(Exception, match="cannot make a socket"):
+        VsockServer(tmp_path / "device", tmp_path, 3)
+    assert [path.name for path in tmp_path.iterdir()] == ["connect"]
