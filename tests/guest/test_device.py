@@ -11,6 +11,7 @@ from sampan.machine.disk import DiskError, Wanted
 
 pytestmark = [pytest.mark.guest, pytest.mark.slow, pytest.mark.timeout(900)]
 MIB = 1 << 20
+OUTSIDE = "nsenter -t 1 -m --"  # of the shell's container
 
 
 @pytest.fixture(scope="module")
@@ -47,13 +48,13 @@ def system(boot, data, folder, key):
     }
     metadata.write(folder / "m.iso", metadata.disc(json.dumps(tree).encode()))
     second = disk.prepare(Wanted(size_bytes=8 * MIB), folder / "second.img")
-    forward = machine.Forward(host_port=0, guest_port=22)
+    forwards = tuple(machine.Forward(host_port=0, guest_port=port) for port in (22, 2022))
     with boot(
         "devices",
         mem_mib=384,
         disks=(data, second),
         discs=(folder / "m.iso",),
-        publish=(forward,),
+        publish=forwards,
     ) as booted:
         booted.wait_for("running, .* after boot")
         yield booted
@@ -74,14 +75,15 @@ def test_metadata_is_below_run_config(system):
     assert system.run("ls -d /run/escaped /escaped 2>/dev/null | wc -l") == "0\n"
 
 
-def test_ssh_logs_in(system, key):
-    [published] = system.machine.forwards
+@pytest.mark.parametrize("place", [0, 1])
+def test_ssh_logs_in(system, key, place):
+    published = system.machine.forwards[place]
     done = ssh(key, published.host_port, "hostname; service list | grep -c keeper")
     assert (done.stdout, done.returncode) == ("from-metadata\n1\n", 0), done.stderr
 
 
 def test_files_come_back_by_sftp(system, key, tmp_path):
-    [published] = system.machine.forwards
+    published = system.machine.forwards[0]
     (tmp_path / "sent").write_text("content")
     words = ["scp", *OPTIONS, "-i", key, "-P", str(published.host_port)]
     target = "root@127.0.0.1:/run/sent"
@@ -108,9 +110,9 @@ def test_a_disk_grows_while_it_is_used(system):
 
 
 def test_what_is_trimmed_leaves_the_file(system, data):
-    system.run("cd /var/lib/data && dd if=/dev/urandom of=big bs=1M count=24 && sync")
+    system.run(f"{OUTSIDE} dd if=/dev/urandom of=/var/lib/data/big bs=1M count=24; sync")
     full = data.path.stat().st_blocks
-    system.run("cd /var/lib/data && rm big && sync && fstrim /var/lib/data")
+    system.run(f"{OUTSIDE} rm /var/lib/data/big; sync; {OUTSIDE} fstrim /var/lib/data")
     assert full - data.path.stat().st_blocks > 20 * 2048
 
 
@@ -129,8 +131,11 @@ def test_the_second_boot_finds_what_the_first_one_left(system, boot, data, folde
     with boot("devices", mem_mib=384, disks=(data,), discs=(folder / "n.iso",)) as booted:
         booted.wait_for("running, .* after boot")
         assert "format: there is a filesystem data, nothing to do" in booted.shown
-        assert booted.run("cat /var/lib/data/boots") == "boot\nboot\n"
-        assert booted.run("cat /run/config/userdata /run/config/instance_id") == "#!/bin/sh\ni-1"
+        assert booted.run(f"{OUTSIDE} cat /var/lib/data/boots") == "boot\nboot\n"
+        assert (
+            booted.run("cat /run/config/userdata /run/config/instance_id; echo")
+            == "#!/bin/sh\ni-1\n"
+        )
         assert booted.run("hostname") == "web\n"
 
 
