@@ -206,6 +206,7 @@ def test_machines_on_one_network(run, lab):
     ]
     addresses, names = [], []
     for machine in both:
+        machine.wait_for("running, .* after boot")
         shown = machine.run("ip -4 addr show eth0; hostname")
         addresses.append(re.search(r"inet (192\.168\.65\.\d+)/24", shown)[1])
         names.append(re.search(r"\n(sampan-[0-9a-f]{12})\n", shown)[1])
