@@ -24,7 +24,7 @@ class Job:
     __slots__ = ("_input", "_input_ended", "_terminal", "outputs", "pid", "status", "stdin")
 
     def __init__(
-        self, pid: int, stdin: int | None, outputs: dict[int, int], *, terminal: bool
+        self, pid: int, stdin: int | None, outputs: dict[int, int], terminal: int | None = None
     ) -> None:
         self.pid = pid
         self.stdin = stdin
@@ -71,8 +71,8 @@ class Job:
 
     def _end_input(self) -> None:
         assert self.stdin is not None
-        if self._terminal:
-            if self.status is None and self.stdin in self.outputs:
+        if self._terminal is not None:
+            if self.status is None:
                 _try_write(self.stdin, b"\x04")  # what a terminal has for an end
         else:
             os.close(self.stdin)
@@ -92,8 +92,8 @@ class Job:
 
     def resize(self, rows: int, columns: int) -> None:
         """The caller's window has this size now."""
-        for descriptor in self.outputs if self._terminal else ():
-            _set_size(descriptor, rows, columns)
+        if self._terminal is not None:
+            _set_size(self._terminal, rows, columns)
 
     def kill(self, number: int) -> None:
         """Send a signal to the child and what it started."""
@@ -106,17 +106,20 @@ class Job:
     def close(self) -> None:
         """Give all descriptors back."""
         self._input.clear()
-        if self.stdin is not None and not self._terminal:
+        if self.stdin is not None and self._terminal is None:
             os.close(self.stdin)
         self.stdin = None
         for descriptor in list(self.outputs):
             self._close(descriptor)
+        if self._terminal is not None:
+            os.close(self._terminal)
+            self._terminal = None
 
     def _close(self, descriptor: int) -> None:
-        if self.stdin == descriptor:
-            self.stdin = None
         del self.outputs[descriptor]
-        os.close(descriptor)
+        if descriptor != self._terminal:
+            # a terminal that is hung up kills its program, which may be about to end by itself
+            os.close(descriptor)
 
 
 def start(work: Callable[[], int], *, size: tuple[int, int] | None, has_input: bool) -> Job:
@@ -148,7 +151,7 @@ def start(work: Callable[[], int], *, size: tuple[int, int] | None, has_input: b
         for descriptor in theirs:
             os.close(descriptor)
     stdin = ours[0] if has_input else None
-    return Job(pid, stdin, {ours[-2]: OUT, ours[-1]: ERR}, terminal=False)
+    return Job(pid, stdin, {ours[-2]: OUT, ours[-1]: ERR})
 
 
 def _start_on_terminal(work: Callable[[], int], size: tuple[int, int]) -> Job:
@@ -162,7 +165,7 @@ def _start_on_terminal(work: Callable[[], int], size: tuple[int, int]) -> Job:
         raise
     finally:
         os.close(slave)
-    return Job(pid, master, {master: OUT}, terminal=True)
+    return Job(pid, master, {master: OUT}, terminal=master)
 
 
 def _add_pipe(ours: list[int], theirs: list[int], *, outward: bool) -> None:
