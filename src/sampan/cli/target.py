@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from sampan.cli import settings
-from sampan.errors import ExitCode, SampanError, UsageError
+from sampan.errors import ExitCode, SampanError
 
 if TYPE_CHECKING:
     from sampan.machine.record import Record
@@ -104,17 +103,3 @@ def each(names: Sequence[str], act: Callable[[str], str | None]) -> ExitCode:
     if errors:
         raise SeveralError(errors)
     return ExitCode.DONE
-
-
-def folder_option(text: str | None) -> Path | None:
-    """The folder that `--state` names, absolute.
-
-    Raises:
-        UsageError: something else is there.
-    """
-    if text is None:
-        return None
-    path = Path(text).absolute()
-    if path.exists() and not path.is_dir():
-        raise UsageError(f"--state: {path} is not a folder")
-    return path

@@ -266,7 +266,7 @@ class _Session:
                 self._requests.put_nowait(_Request.FORCE)
             case terminal.Escape.POWER_BUTTON:
                 self._requests.put_nowait(_Request.BUTTON)
-            case terminal.Escape.HELP:
+            case terminal.Escape.HELP | terminal.Escape.DETACH:
                 self._report(Helped(terminal.ESCAPES))
             case _:
                 assert_never(escape)

@@ -17,6 +17,7 @@ has found a crash, and heals it: ends the hypervisor that was left, removes its 
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -29,6 +30,8 @@ from sampan.machine.claim import Claim, NameTakenError, Wish, begin, take
 from sampan.machine.error import MachineError
 from sampan.machine.model import End, Ending, MachineSpec
 from sampan.machine.record import Made, Record, Run, Status
+
+_POLL_S = 0.02
 
 __all__ = ["Claim", "NameTakenError", "NoSuchMachineError", "Store", "Wish"]
 
@@ -120,6 +123,25 @@ class Store:
             if not found.run.supervisor.wait(state.KILL_S if found.run.hypervisor else 0):
                 found.run.supervisor.kill()
         return self.heal(name)
+
+    def wait_ended(self, found: Record, timeout_s: float) -> bool:
+        """Wait until nobody runs a machine any more; whether that is so.
+
+        Who runs it may have more to do when the machine itself has ended.
+        """
+        end_s = self._clock.monotonic_s() + timeout_s
+        while not self._is_free(found):
+            if self._clock.monotonic_s() > end_s:
+                return False
+            time.sleep(_POLL_S)
+        return True
+
+    def _is_free(self, found: Record) -> bool:
+        with self._locked():  # whoever takes the machine's lock holds that of the root
+            if not (found.folder / place.LOCK).exists():
+                return True  # it was forgotten
+            with place.locked(found.folder) as is_ours:
+                return is_ours
 
     def remove(self, name: str) -> None:
         """Forget a machine that does not run, with its files; nothing else goes.

@@ -37,9 +37,13 @@ class Escape(Enum):
     LEAVE = auto()
     POWER_BUTTON = auto()
     HELP = auto()
+    DETACH = auto()  # for those who only look on; whoever runs the machine cannot
 
 
-_ESCAPES = {ord("x"): Escape.LEAVE, ord("p"): Escape.POWER_BUTTON, ord("h"): Escape.HELP}
+_ESCAPES = {
+    ord("x"): Escape.LEAVE, ord("p"): Escape.POWER_BUTTON, ord("h"): Escape.HELP,
+    ord("d"): Escape.DETACH,
+}  # fmt: skip
 
 
 class Keyboard:

@@ -1,0 +1,48 @@
+"""`sampan kill`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from sampan.cli import target
+from sampan.errors import ExitCode
+
+if TYPE_CHECKING:
+    from sampan.machine.record import Record
+    from sampan.machine.store import Store
+
+_EPILOG = """\b
+Examples:
+  sampan kill web
+  sampan kill web db
+"""
+_GRACE_S = 10.0
+
+
+@click.command("kill", epilog=_EPILOG)
+@target.names
+def command(names: tuple[str, ...]) -> ExitCode:
+    """End machines at once, as pulling the plug does; whoever runs them need not answer."""
+    machines = target.store()
+
+    def kill(name: str) -> str:
+        record = target.healed(machines, name)
+        ended(machines, record)
+        return record.name
+
+    return target.each(names, kill)
+
+
+def ended(machines: Store, record: Record) -> None:
+    """End the machine, if it runs."""
+    from sampan.machine.error import MachineError
+
+    if not record.status.live:
+        return
+    try:
+        target.reached(record).kill()
+    except MachineError:  # it is starting, ending, or whoever runs it does not answer
+        machines.end_by_force(record.name)
+    machines.wait_ended(record, _GRACE_S)

@@ -1,0 +1,44 @@
+"""`sampan stop`."""
+
+from __future__ import annotations
+
+import click
+
+from sampan.cli import target
+from sampan.errors import ExitCode
+
+_EPILOG = """\b
+Examples:
+  sampan stop web
+  sampan stop --time 5 web db
+
+Machines that do not run are left as they are. When this command ends they are stopped, in order or
+not: what was ended by force is said on stderr.
+"""
+GRACE_S = 15.0  # for whoever runs the machine, beyond what the guest may take
+
+
+@click.command("stop", epilog=_EPILOG)
+@click.option(
+    "-t", "--time", "time_s", type=click.FloatRange(min=0), metavar="SECONDS",
+    help="How long a guest may take before it is ended.  [default: as its sampan run has it, 30]",
+)  # fmt: skip
+@target.names
+def command(time_s: float | None, names: tuple[str, ...]) -> ExitCode:
+    """Press the power buttons of machines, and wait until they have ended."""
+    from sampan.machine.model import Ending
+
+    machines = target.store()
+
+    def stop(name: str) -> str:
+        record = target.healed(machines, name)
+        if not record.status.live:
+            return record.name
+        limit_s = None if time_s is None else time_s + GRACE_S
+        end = target.reached(record).stop(deadline_s=time_s, timeout_s=limit_s)
+        machines.wait_ended(record, GRACE_S)
+        if end.ending is Ending.FORCED:
+            click.echo(f"sampan: {record.name} did not power off in time, and was ended", err=True)
+        return record.name
+
+    return target.each(names, stop)

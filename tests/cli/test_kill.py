@@ -1,0 +1,23 @@
+import os
+import signal
+
+
+def test_at_once(machines, sampan):
+    machines.start("web", "hang")
+    said = sampan("kill", "web")
+    assert (said.status, said.out, said.err) == (0, "web\n", "")
+    assert machines.store.record("web").status == "stopped"
+    assert sampan("kill", "web").status == 0
+
+
+def test_one_whose_sampan_is_stuck(machines, sampan, monkeypatch):
+    monkeypatch.setattr("sampan.machine.supervise.blocking.Client.__init__.__kwdefaults__", {
+        "timeout_s": 0.05,
+    })  # fmt: skip
+    monkeypatch.setattr("sampan.machine.state.KILL_S", 0.05)
+    record = machines.start("web", "hang")
+    os.kill(record.run.supervisor.pid, signal.SIGSTOP)
+    assert sampan("kill", "web").status == 0
+    assert not record.run.hypervisor.alive()
+    assert not record.run.supervisor.alive()
+    assert machines.store.record("web").status == "crashed"

@@ -1,0 +1,34 @@
+def test_in_order(machines, sampan):
+    machines.start("web", "button", "poweroff")
+    machines.start("db", "button", "poweroff")
+    said = sampan("stop", "web", "d")
+    assert (said.status, said.out, said.err) == (0, "web\ndb\n", "")
+    assert sampan("stop", "web").out == "web\n", "again is no error"
+    assert [each.status for each in machines.store.records()] == ["stopped", "stopped"]
+    assert sampan("rm", "web", "db").status == 0
+
+
+def test_by_force(machines, sampan):
+    machines.start("web", "hang")
+    said = sampan("stop", "--time", "0.1", "web")
+    assert (said.status, said.out) == (0, "web\n")
+    assert said.err == "sampan: web did not power off in time, and was ended\n"
+
+
+def test_a_paused_one_hears_its_button(machines, sampan):
+    machines.start("web", "button", "poweroff")
+    assert sampan("pause", "web").status == 0
+    assert sampan("stop", "web").err == ""
+
+
+def test_unknown_names(machines, sampan):
+    machines.start("web", "button", "poweroff")
+    said = sampan("stop", "nope", "web")
+    assert (said.status, said.out) == (1, "web\n")
+    assert said.err == "sampan: there is no machine called 'nope'\n  hint: there is web\n"
+    said = sampan("stop", "nope", "neither")
+    assert said.status == 1
+    assert said.err == (
+        "sampan: there is no machine called 'nope'\nsampan: there is no machine called 'neither'\n"
+    )
+    assert sampan("stop").status == 2

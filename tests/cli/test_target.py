@@ -1,0 +1,38 @@
+from pathlib import Path
+
+import pytest
+
+from sampan.cli import target
+from sampan.errors import SampanError, UsageError
+from sampan.machine.record import Record, Status
+
+
+def test_several_at_once(capsys):
+    def act(name):
+        if name.startswith("bad"):
+            raise UsageError(f"{name} is bad")
+        return name.upper()
+
+    assert target.each(["a", "b", "a"], act) == 0
+    assert capsys.readouterr().out == "A\nB\n"
+    with pytest.raises(UsageError, match="bad1 is bad"):
+        target.each(["a", "bad1"], act)
+    with pytest.raises(SampanError) as caught:
+        target.each(["bad1", "bad2"], act)
+    assert (caught.value.exit_code, caught.value.message) == (2, "bad1 is bad\nsampan: bad2 is bad")
+
+
+@pytest.mark.parametrize(
+    ("status", "said"),
+    [
+        (Status.STOPPED, "web is stopped"),
+        (Status.STARTING, "web is still starting"),
+        (Status.CRASHED, "web has crashed: because"),
+    ],
+)
+def test_what_is_said_of_those_that_do_not_run(status, said):
+    detail = "because" if status is Status.CRASHED else ""
+    record = Record(name="web", folder=Path("/x"), status=status, detail=detail)
+    with pytest.raises(SampanError) as caught:
+        target.reached(record)
+    assert caught.value.message == said
