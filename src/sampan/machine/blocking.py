@@ -21,6 +21,7 @@ from sampan.machine.lifecycle import POWER_OFF_DEADLINE_S, VM, LaunchOptions
 from sampan.machine.metrics import Metrics
 from sampan.machine.model import End, MachineSpec, Verdict
 from sampan.machine.readiness import Condition
+from sampan.machine.vsock import BlockingEndpoint
 
 T = TypeVar("T")
 
@@ -78,6 +79,11 @@ class Machine:
     def spec(self) -> MachineSpec:
         """What this machine is."""
         return self._vm.spec
+
+    @property
+    def vsock(self) -> BlockingEndpoint:
+        """See `VM.vsock`."""
+        return BlockingEndpoint(self._vm.vsock)
 
     @property
     def verdict(self) -> Verdict:

@@ -16,7 +16,7 @@ import msgspec
 
 from sampan.base import log
 from sampan.errors import UsageError
-from sampan.machine import growth, metrics, port, qmp, readiness, share, state
+from sampan.machine import growth, metrics, port, qmp, readiness, share, state, vsock
 from sampan.machine.console import Console
 from sampan.machine.driver import Driver, Hypervisor, Launch, check
 from sampan.machine.drivers.qemu import QemuDriver
@@ -73,6 +73,7 @@ class VM:
         self.folder = folder
         self.journal = journal
         self._hypervisor = hypervisor
+        self._vsock: vsock.Endpoint | None = None
 
     @classmethod
     @asynccontextmanager
@@ -106,13 +107,17 @@ class VM:
         booted = msgspec.structs.replace(spec, cmdline=share.command_line(spec))
         root = state.runtime_root(options.runtime_root)
         verdict = await asyncio.to_thread(driver.verdict, spec, root)
-        with state.machine_folder(root) as folder:
+        with (
+            state.machine_folder(root) as folder,
+            vsock.opened(spec.vsock, folder.vsock) as endpoint,
+        ):
             console = Console()
             if prepare is not None:
                 prepare(console)
             launch = Launch(
                 accel=verdict.accel, folder=folder, console=console,
                 deadline_s=options.start_deadline_s, link_fd=options.link_fd,
+                vsock_path=None if endpoint is None else endpoint.device_path,
                 link_path=options.link_path,
             )  # fmt: skip
             hypervisor = await driver.start(booted, launch)
@@ -125,6 +130,7 @@ class VM:
                     await hypervisor.run()
                     journal.became(State.RUNNING)
                     vm = cls(spec, verdict, console, hypervisor, forwards, folder, journal)
+                    vm._vsock = endpoint
                     if options.ready is not None:
                         await vm.wait_ready(options.ready)
                     yield vm
@@ -144,6 +150,19 @@ class VM:
     def listen(self, listener: Callable[[qmp.Notice], None]) -> None:
         """Call `listener` with each event of the hypervisor from now on."""
         self._hypervisor.listen(listener)
+
+    @property
+    def vsock(self) -> vsock.Endpoint:
+        """Sockets between the host and the guest.
+
+        Raises:
+            UsageError: the machine has none.
+        """
+        if self._vsock is None:
+            raise UsageError(
+                "the machine has no vsock", hint="give its spec one: MachineSpec(vsock=Vsock())"
+            )
+        return self._vsock
 
     @property
     def state(self) -> State:

@@ -33,7 +33,7 @@ _log = log.get(__name__)
 KILL_S = 10.0  # for the kernel to take a killed process away
 SOCKET_PATH_LIMIT = 104  # sizeof sun_path on macOS, with its final NUL; Linux has 108
 _FOLDER_NAME = re.compile(r"vm-[0-9a-f]{6}")
-_LONGEST_NAME = "/vm-123456/console"
+_LONGEST_NAME = "/vm-123456/vsock/v.sock_4294967294"
 _PROC = Path("/proc")
 _POLL_S = 0.02
 _HAS_PIDFD = hasattr(os, "pidfd_open")  # Linux
@@ -100,6 +100,7 @@ class Folder:
         self.control_socket = path / "qmp"
         self.console_socket = path / "console"
         self.supervisor_socket = path / "control"
+        self.vsock = path / "vsock"
         self.messages = path / "qemu.log"
         self._identity = path / "process.json"
 
@@ -130,7 +131,12 @@ class Folder:
         for pattern in (f"{fs.TEMPORARY_PREFIX}*", "share[0-9]*"):  # temporary: a crash's
             for path in self.path.glob(pattern):
                 path.unlink(missing_ok=True)
+        for path in self.vsock.glob("*"):  # others may have put sockets there, too
+            if path.is_socket() or path.is_symlink():
+                path.unlink(missing_ok=True)
         try:
+            if self.vsock.exists():
+                self.vsock.rmdir()
             self.path.rmdir()
         except OSError as error:
             _log.warning("cannot remove %s: %s", self.path, error.strerror)

@@ -31,7 +31,7 @@ def test_the_whole_line():
     mac = qemu_argv.mac_address("web")
     assert " ".join(f"'{word}'" if " " in word else word for word in argv) == (
         "qemu-system-x86_64 -name web -nodefaults -no-user-config -S -display none "
-        "-machine pc -accel tcg,thread=single -cpu max -smp 2 -m 512M "
+        "-machine pc -accel tcg,thread=single -cpu max,erms=off,fsrm=off -smp 2 -m 512M "
         "-kernel web-kernel -initrd web-initrd.img -append 'console=ttyS0 a=b' "
         "-chardev socket,id=qmp,fd=5,server=on,wait=off -mon chardev=qmp,mode=control "
         "-chardev socket,id=console,fd=6,server=on,wait=on -serial chardev:console "
@@ -58,7 +58,7 @@ def test_emulated_x86_processors_take_turns(arch, accel, cpus, found):
 @pytest.mark.parametrize(
     ("arch", "accel", "program", "machine", "cpu", "panic"),
     [
-        ("amd64", "tcg", "qemu-system-x86_64", "pc", "max", "pvpanic"),
+        ("amd64", "tcg", "qemu-system-x86_64", "pc", "max,erms=off,fsrm=off", "pvpanic"),
         ("amd64", "kvm", "qemu-system-x86_64", "q35", "host", "pvpanic"),
         ("amd64", "hvf", "qemu-system-x86_64", "q35", "host", "pvpanic"),
         ("arm64", "tcg", "qemu-system-aarch64", "virt", "max,pauth-impdef=on", "pvpanic-pci"),

@@ -76,6 +76,7 @@ class Qemu:
             wiring = qemu_argv.Wiring(
                 control_fd=control.fileno(), console_fd=serial.fileno(), link_fd=launch.link_fd,
                 link_path="" if launch.link_path is None else str(launch.link_path),
+                vsock_path="" if launch.vsock_path is None else str(launch.vsock_path),
                 share_paths=tuple(str(back_end.path) for back_end in back_ends),
             )  # fmt: skip
             argv = qemu_argv.build(spec, accel=launch.accel, wiring=wiring)
@@ -225,7 +226,7 @@ class QemuDriver:
     name = "qemu"
     capabilities = frozenset({
         Capability.POWER_BUTTON, Capability.PAUSE, Capability.PUBLISH, Capability.LINK_FD,
-        Capability.LINK_PATH, Capability.HOST_INTERFACE, Capability.DISKS, Capability.QCOW2, Capability.GROW_DISK,
+        Capability.LINK_PATH, Capability.VSOCK, Capability.HOST_INTERFACE, Capability.DISKS, Capability.QCOW2, Capability.GROW_DISK,
         Capability.VIRTIOFS, Capability.PLAN9, Capability.DISCS, Capability.DISPLAY, Capability.USB, Capability.DEVICES,
     })  # fmt: skip
 
