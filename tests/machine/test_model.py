@@ -50,4 +50,4 @@ def test_specs_are_values():
 
 def test_clean_endings():
     clean = {ending for ending in Ending if End(ending=ending).clean}
-    assert clean == {Ending.POWERED_OFF, Ending.REBOOTED}
+    assert clean == {Ending.POWERED_OFF, Ending.REBOOTED, Ending.SUSPENDED}

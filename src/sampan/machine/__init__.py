@@ -14,7 +14,7 @@ not know Sampan's network either: a machine takes the descriptor of a link, and
 `machine.VM.launch` is the same for asyncio.
 """
 
-from sampan.machine.blocking import Machine, launch
+from sampan.machine.blocking import Machine, launch, resume
 from sampan.machine.device import Disk, DiskFormat, Share, ShareKind, Vsock
 from sampan.machine.forward import Forward
 from sampan.machine.lifecycle import VM, LaunchOptions
@@ -37,4 +37,5 @@ __all__ = [
     "ShareKind",
     "Vsock",
     "launch",
+    "resume",
 ]

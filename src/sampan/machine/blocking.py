@@ -10,9 +10,11 @@ import re
 import threading
 from collections.abc import Callable, Coroutine, Iterator, Mapping
 from concurrent.futures import Future
-from contextlib import contextmanager
+from contextlib import AbstractAsyncContextManager, contextmanager
+from pathlib import Path
 from typing import Any, TypeVar
 
+from sampan.base.progress import Progress
 from sampan.machine import qmp
 from sampan.machine.console import Match
 from sampan.machine.event import Event, State
@@ -21,6 +23,7 @@ from sampan.machine.lifecycle import POWER_OFF_DEADLINE_S, VM, LaunchOptions
 from sampan.machine.metrics import Metrics
 from sampan.machine.model import End, MachineSpec, Verdict
 from sampan.machine.readiness import Condition
+from sampan.machine.suspension import Suspension
 from sampan.machine.vsock import BlockingEndpoint
 
 T = TypeVar("T")
@@ -139,6 +142,22 @@ class Machine:
         """See `VM.grow_disk`."""
         self._loop.run(self._vm.grow_disk(index, size_bytes))
 
+    def suspend(self, folder: Path, *, progress: Progress | None = None) -> Suspension:
+        """See `VM.suspend`."""
+        return self._loop.run(self._vm.suspend(folder, progress=progress))
+
+    def snapshot(self, folder: Path, *, progress: Progress | None = None) -> Suspension:
+        """See `VM.snapshot`."""
+        return self._loop.run(self._vm.snapshot(folder, progress=progress))
+
+    def restore(self, folder: Path) -> None:
+        """See `VM.restore`."""
+        self._loop.run(self._vm.restore(folder))
+
+    def relocate(self) -> float:
+        """See `VM.relocate`."""
+        return self._loop.run(self._vm.relocate())
+
     def press_power_button(self) -> None:
         """See `VM.press_power_button`."""
         self._loop.run(self._vm.press_power_button())
@@ -163,11 +182,33 @@ def launch(spec: MachineSpec, options: LaunchOptions | None = None) -> Iterator[
     Raises:
         SampanError: as `VM.launch`.
     """
+    with _blocking(lambda: VM.launch(spec, options), spec.name) as vm:
+        yield vm
+
+
+@contextmanager
+def resume(
+    folder: Path, options: LaunchOptions | None = None, *, spec: MachineSpec | None = None
+) -> Iterator[Machine]:
+    """Go on with the machine that is saved in `folder`; see `VM.resume_from`.
+
+    Raises:
+        SampanError: as `VM.resume_from`.
+    """
+    with _blocking(lambda: VM.resume_from(folder, options, spec=spec), folder.name) as vm:
+        yield vm
+
+
+@contextmanager
+def _blocking(
+    living: Callable[[], AbstractAsyncContextManager[VM]], name: str
+) -> Iterator[Machine]:
+    """The machine that `living` gives, in a thread of its own."""
     started: Future[Machine] = Future()
     leave: Future[None] = Future()
 
     async def live() -> None:
-        async with VM.launch(spec, options) as vm:
+        async with living() as vm:
             started.set_result(Machine(vm, _Loop(asyncio.get_running_loop())))
             await asyncio.wrap_future(leave)
 
@@ -183,7 +224,7 @@ def launch(spec: MachineSpec, options: LaunchOptions | None = None) -> Iterator[
             ended.set_result(None)
 
     ended: Future[None] = Future()
-    thread = threading.Thread(target=run, name=f"machine {spec.name}")
+    thread = threading.Thread(target=run, name=f"machine {name}")
     thread.start()
     try:
         yield started.result()

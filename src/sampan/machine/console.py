@@ -9,7 +9,8 @@ from __future__ import annotations
 import asyncio
 import codecs
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from enum import Enum, auto
 from typing import cast
 
@@ -129,6 +130,8 @@ class Console(asyncio.Protocol):
         self._sinks: list[Callable[[bytes], None]] = []
         self._waiting: set[asyncio.Future[None]] = set()
         self._transport: asyncio.Transport | None = None
+        self._lines = 0
+        self._holds = 0
         self._ended = False
 
     @property
@@ -203,8 +206,23 @@ class Console(asyncio.Protocol):
         while not self._ended:
             await self._changed()
 
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """For the block, the console does not end with its machine: another process follows."""
+        self._holds += 1
+        try:
+            yield
+        finally:
+            self._holds -= 1
+            self._end_if_over()
+
+    def skip(self) -> None:
+        """Let the next `expect` look only at what comes from now on."""
+        self._cursor = self.transcript.end
+
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Part of `asyncio.Protocol`."""
+        """Part of `asyncio.Protocol`; the line of a process that follows another may come first."""
+        self._lines += 1
         self._transport = cast("asyncio.Transport", transport)
 
     def data_received(self, data: bytes) -> None:
@@ -216,9 +234,15 @@ class Console(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Part of `asyncio.Protocol`."""
-        self._transport = None
-        self._ended = True
-        self._wake()
+        self._lines = max(0, self._lines - 1)
+        if not self._lines:
+            self._transport = None
+            self._end_if_over()
+
+    def _end_if_over(self) -> None:
+        if not (self._lines or self._holds or self._ended):
+            self._ended = True
+            self._wake()
 
     async def _changed(self) -> None:
         future: asyncio.Future[None] = self._loop.create_future()
@@ -235,3 +259,28 @@ class Console(asyncio.Protocol):
 
     def _missed(self, what: str, pattern: re.Pattern[str]) -> str:
         return f"{what} {pattern.pattern!r}; its last lines:\n{self.transcript.tail()}"
+
+
+class Line(asyncio.Protocol):
+    """The console of one process; several may follow one another on a `Console`."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._over: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+    async def closed(self) -> None:
+        """Wait until the process said its last word."""
+        await asyncio.shield(self._over)
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Part of `asyncio.Protocol`."""
+        self._console.connection_made(transport)
+
+    def data_received(self, data: bytes) -> None:
+        """Part of `asyncio.Protocol`."""
+        self._console.data_received(data)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Part of `asyncio.Protocol`."""
+        self._console.connection_lost(exc)
+        self._over.set_result(None)

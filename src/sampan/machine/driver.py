@@ -10,10 +10,14 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
+import msgspec
+
+from sampan.base.progress import Progress
 from sampan.errors import UnsupportedError
 from sampan.machine import qmp
+from sampan.machine.agent.link import Link
 from sampan.machine.console import Console
 from sampan.machine.device import DiskFormat, ShareKind
 from sampan.machine.forward import Forward
@@ -59,7 +63,9 @@ class Launch:
         deadline_s: for the hypervisor to come up.
         link_fd, link_path: the far end of its network; see `model.Network`.
         vsock_path: where a vhost-user back end for vsock listens.
+        agent: takes the conversation with the guest's agent, if the machine has its channel.
         incoming: wait for the state of another process instead of booting.
+        incoming_fd: a file with that state, if it is in one.
     """
 
     accel: Accelerator
@@ -69,7 +75,9 @@ class Launch:
     link_fd: int | None = None
     link_path: Path | None = None
     vsock_path: Path | None = None
+    agent: Link | None = None
     incoming: bool = False
+    incoming_fd: int | None = None
 
 
 class Hypervisor(Protocol):
@@ -111,6 +119,37 @@ class Hypervisor(Protocol):
 
     async def wait(self) -> End:
         """Wait until it has ended, and say how; any number of times."""
+
+
+class Build(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What decides whether a process can take over the state of another one.
+
+    `machine` is the exact kind of machine; both are empty where no other kinds exist.
+    """
+
+    version: str = ""
+    machine: str = ""
+
+
+class Sink(Protocol):
+    """Takes bytes."""
+
+    def write(self, data: memoryview, /) -> object:
+        """Take all of `data`."""
+
+
+@runtime_checkable
+class Movable(Protocol):
+    """What a hypervisor can besides, whose driver has the capability SUSPEND."""
+
+    async def build(self) -> Build:
+        """Its version and kind."""
+
+    async def save(self, state: Sink, progress: Progress) -> None:
+        """Write memory and devices of the machine, which is paused, to `state`."""
+
+    async def load(self, fd: int) -> None:
+        """Take the state in the file `fd`, which `Launch` had; the machine is paused then."""
 
 
 class Driver(Protocol):

@@ -12,11 +12,25 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-import msgspec
+from msgspec.structs import replace
 
 from sampan.base import log
+from sampan.base.progress import Progress
 from sampan.errors import UsageError
-from sampan.machine import growth, metrics, port, qmp, readiness, share, state, vsock
+from sampan.machine import (
+    growth,
+    metrics,
+    port,
+    qmp,
+    readiness,
+    resumption,
+    share,
+    state,
+    suspension,
+    vsock,
+)
+from sampan.machine.agent.client import Agent
+from sampan.machine.agent.link import Link
 from sampan.machine.console import Console
 from sampan.machine.driver import Driver, Hypervisor, Launch, check
 from sampan.machine.drivers.qemu import QemuDriver
@@ -26,8 +40,11 @@ from sampan.machine.forward import Forward
 from sampan.machine.journal import Journal
 from sampan.machine.metrics import Metrics
 from sampan.machine.model import End, MachineSpec, Network, Verdict
+from sampan.machine.mover import Mover
 from sampan.machine.panic import PanicWatch
 from sampan.machine.readiness import Condition
+from sampan.machine.seat import Seat
+from sampan.machine.suspension import Suspension
 
 _log = log.get(__name__)
 
@@ -63,7 +80,7 @@ class VM:
     """
 
     def __init__(
-        self, spec: MachineSpec, verdict: Verdict, console: Console, hypervisor: Hypervisor,
+        self, spec: MachineSpec, verdict: Verdict, console: Console, hypervisor: Seat,
         forwards: tuple[Forward, ...], folder: state.Folder, journal: Journal,
     ) -> None:  # fmt: skip
         self.spec = spec
@@ -74,6 +91,8 @@ class VM:
         self.journal = journal
         self._hypervisor = hypervisor
         self._vsock: vsock.Endpoint | None = None
+        self._link: Link | None = None
+        self._mover: Mover
 
     @classmethod
     @asynccontextmanager
@@ -96,7 +115,45 @@ class VM:
             MachineError: the machine did not start.
             NotReadyError: it was not ready in time.
         """
-        options = options or LaunchOptions()
+        async with cls._live(spec, options or LaunchOptions(), prepare, None) as vm:
+            yield vm
+
+    @classmethod
+    @asynccontextmanager
+    async def resume_from(
+        cls,
+        folder: Path,
+        options: LaunchOptions | None = None,
+        *,
+        spec: MachineSpec | None = None,
+        prepare: Callable[[Console], None] | None = None,
+    ) -> AsyncIterator[VM]:
+        """Go on with the machine that is saved in `folder`, in a new process.
+
+        It has the host ports it had before. The disks of a suspended machine must be as it left
+        them; those of a snapshot are put back. `spec` may say where the machine is to be
+        different: its name, its ports, the files of its disks. What is in the folder stays.
+
+        Raises:
+            SuspensionError: it cannot be continued: damaged, or something of it has changed.
+            SampanError: as `launch`.
+        """
+        saved = suspension.read(folder)
+        if spec is None:
+            suspension.check_disks(saved)
+            await asyncio.to_thread(resumption.restore_disks, folder, saved)
+            spec = replace(saved.spec, publish=saved.forwards or saved.spec.publish)
+        spec = replace(spec, accel=saved.accel)
+        origin = _Origin(folder, saved)
+        async with cls._live(spec, options or LaunchOptions(), prepare, origin) as vm:
+            yield vm
+
+    @classmethod
+    @asynccontextmanager
+    async def _live(
+        cls, spec: MachineSpec, options: LaunchOptions,
+        prepare: Callable[[Console], None] | None, origin: _Origin | None,
+    ) -> AsyncIterator[VM]:  # fmt: skip
         driver = options.driver or QemuDriver()
         spec.check()
         check(driver, spec)
@@ -104,7 +161,7 @@ class VM:
         _check_files(spec)
         port.check(spec.publish)
         share.check(spec.shares)
-        booted = msgspec.structs.replace(spec, cmdline=share.command_line(spec))
+        booted = replace(spec, cmdline=share.command_line(spec))
         root = state.runtime_root(options.runtime_root)
         verdict = await asyncio.to_thread(driver.verdict, spec, root)
         with (
@@ -118,18 +175,22 @@ class VM:
                 accel=verdict.accel, folder=folder, console=console,
                 deadline_s=options.start_deadline_s, link_fd=options.link_fd,
                 vsock_path=None if endpoint is None else endpoint.device_path,
-                link_path=options.link_path,
+                link_path=options.link_path, agent=Link() if spec.agent else None,
             )  # fmt: skip
-            hypervisor = await driver.start(booted, launch)
-            watch, journal = PanicWatch(hypervisor.panicked), Journal(spec.name)
-            async with _recorded(hypervisor, journal):
+            seat = Seat(await _started(driver, booted, launch, origin))
+            watch, journal = PanicWatch(seat.panicked), Journal(spec.name)
+            async with _recorded(seat, journal):
                 try:
                     console.attach(watch.console_said)
-                    hypervisor.listen(watch.noticed)
-                    forwards = await hypervisor.forwards(spec.publish)
-                    await hypervisor.run()
+                    seat.listen(watch.noticed)
+                    forwards = await seat.forwards(spec.publish)
+                    await seat.run()
                     journal.became(State.RUNNING)
-                    vm = cls(spec, verdict, console, hypervisor, forwards, folder, journal)
+                    vm = cls(spec, verdict, console, seat, forwards, folder, journal)
+                    vm._link = launch.agent
+                    vm._mover = Mover(vm, seat, driver, replace(booted, publish=forwards), launch)
+                    if origin is not None:
+                        vm._mover.came_back()
                     vm._vsock = endpoint
                     if options.ready is not None:
                         await vm.wait_ready(options.ready)
@@ -146,6 +207,20 @@ class VM:
     def argv(self) -> tuple[str, ...]:
         """The hypervisor's command line."""
         return self._hypervisor.argv
+
+    @property
+    def agent(self) -> Agent:
+        """The agent in the guest: it runs programs, copies files, steps the clock.
+
+        Raises:
+            UsageError: the machine has no channel to one.
+        """
+        if self._link is None:
+            raise UsageError(
+                "the machine was launched without a channel to an agent",
+                hint="say MachineSpec(agent=True)",
+            )
+        return Agent(self._link)
 
     def listen(self, listener: Callable[[qmp.Notice], None]) -> None:
         """Call `listener` with each event of the hypervisor from now on."""
@@ -222,6 +297,49 @@ class VM:
         """Make disk `index` of the spec (the first is 0) larger; see `growth.grow`."""
         await growth.grow(self.execute, index, size_bytes)
 
+    async def suspend(self, folder: Path, *, progress: Progress | None = None) -> Suspension:
+        """Save the machine to `folder` and end it; `resume_from` goes on with it.
+
+        Its disks stay where they are, and must not be written until then.
+
+        Raises:
+            UnsupportedError: the driver cannot, or the machine has what cannot be saved.
+            SuspensionError: the folder cannot be written; the machine goes on.
+        """
+        return await self._mover.suspend(folder, progress)
+
+    async def snapshot(self, folder: Path, *, progress: Progress | None = None) -> Suspension:
+        """Save the machine with its disks to `folder`; it goes on.
+
+        Raises:
+            UnsupportedError, SuspensionError: as `suspend`.
+        """
+        return await self._mover.snapshot(folder, progress)
+
+    async def restore(self, folder: Path) -> None:
+        """Put the machine and its disks back to the snapshot in `folder`, and let it go on.
+
+        Another process takes over; console, ports, events and whoever waits for the machine's end
+        stay. `expect` looks only at what the console shows from then on.
+
+        Raises:
+            SuspensionError: it is damaged, or of another machine; this one goes on.
+            MachineError: the new process failed; the machine has ended.
+        """
+        await self._mover.restore(folder)
+
+    async def relocate(self) -> float:
+        """Move the running machine to a new process on this host.
+
+        Returns:
+            For how many seconds it stood still.
+
+        Raises:
+            UnsupportedError: as `suspend`.
+            MachineError: it failed; the machine runs where it was.
+        """
+        return await self._mover.relocate()
+
     async def press_power_button(self) -> None:
         """Press the ACPI power button and return at once.
 
@@ -260,6 +378,22 @@ class VM:
                 return await self._hypervisor.wait()
         except TimeoutError:
             raise MachineTimeoutError(f"the machine still runs after {timeout_s:g} s") from None
+
+
+@dataclass(frozen=True)
+class _Origin:
+    """A saved machine, to go on with."""
+
+    folder: Path
+    saved: Suspension
+
+
+async def _started(
+    driver: Driver, spec: MachineSpec, launch: Launch, origin: _Origin | None
+) -> Hypervisor:
+    if origin is None:
+        return await driver.start(spec, launch)
+    return await resumption.start(driver, spec, launch, origin.folder, origin.saved)
 
 
 @asynccontextmanager

@@ -148,6 +148,7 @@ class Ending(StrEnum):
     REBOOTED = "rebooted"  # the guest rebooted, and its spec says that ends it
     PANICKED = "panicked"  # the guest's kernel gave up
     FORCED = "forced"  # we pulled the plug, as asked
+    SUSPENDED = "suspended"  # it is in a file, and goes on from there
     DIED = "died"  # the hypervisor ended in a way nobody asked for
 
 
@@ -160,7 +161,7 @@ class End(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def clean(self) -> bool:
         """Whether the guest came to its end by itself and in order."""
-        return self.ending in (Ending.POWERED_OFF, Ending.REBOOTED)
+        return self.ending in (Ending.POWERED_OFF, Ending.REBOOTED, Ending.SUSPENDED)
 
     @property
     def crashed(self) -> bool:

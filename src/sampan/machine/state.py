@@ -100,6 +100,8 @@ class Folder:
         self.control_socket = path / "qmp"
         self.console_socket = path / "console"
         self.supervisor_socket = path / "control"
+        self.agent_socket = path / "agent"
+        self.state_socket = path / "state"
         self.vsock = path / "vsock"
         self.messages = path / "qemu.log"
         self._identity = path / "process.json"
@@ -124,7 +126,8 @@ class Folder:
     def remove(self) -> None:
         """Remove the folder; only what we put there, in case it is not one of ours after all."""
         for path in (
-            self.control_socket, self.console_socket, self.supervisor_socket, self.messages,
+            self.control_socket, self.console_socket, self.supervisor_socket, self.agent_socket, self.state_socket,
+            self.messages,
             self._identity,
         ):  # fmt: skip
             path.unlink(missing_ok=True)

@@ -10,15 +10,17 @@ import asyncio
 import shlex
 import socket
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from pathlib import Path
 
 from sampan.base import log, proc
+from sampan.base.progress import Progress
 from sampan.machine import accel, disk, qmp, share_daemon, usernet
-from sampan.machine.console import Console
+from sampan.machine.agent.link import Link, Plug
+from sampan.machine.console import Console, Line
 from sampan.machine.control import Control
-from sampan.machine.driver import Capability, Launch
-from sampan.machine.drivers import qemu_argv, qemu_disk
+from sampan.machine.driver import Build, Capability, Launch, Sink
+from sampan.machine.drivers import qemu_argv, qemu_disk, qemu_state
 from sampan.machine.error import MachineEndedError, MachineError, MachineTimeoutError
 from sampan.machine.forward import Forward
 from sampan.machine.model import End, Ending, MachineSpec, Verdict
@@ -50,7 +52,8 @@ class Qemu:
         self._back_ends = back_ends
         self._exit = loop.run_in_executor(None, process.wait)
         self._control: Control
-        self._console: Console
+        self._console: Line
+        self._version = ""
         self._shutdown_reason = ""
         self._forced = False
         self._panic = ""
@@ -72,12 +75,15 @@ class Qemu:
         with (
             _listener(folder.control_socket) as control,
             _listener(folder.console_socket) as serial,
+            _agent_listener(launch) as agent,
         ):
             wiring = qemu_argv.Wiring(
                 control_fd=control.fileno(), console_fd=serial.fileno(), link_fd=launch.link_fd,
                 link_path="" if launch.link_path is None else str(launch.link_path),
                 vsock_path="" if launch.vsock_path is None else str(launch.vsock_path),
                 share_paths=tuple(str(back_end.path) for back_end in back_ends),
+                incoming=launch.incoming, incoming_fd=launch.incoming_fd,
+                agent_fd=None if agent is None else agent.fileno(),
             )  # fmt: skip
             argv = qemu_argv.build(spec, accel=launch.accel, wiring=wiring)
             with folder.messages.open("wb") as messages:
@@ -88,16 +94,16 @@ class Qemu:
             qemu = cls(process, argv, folder, back_ends)
             try:
                 folder.record(process.pid)
-                await qemu._connect(launch.console)
+                await qemu._connect(launch.console, launch.agent)
             except BaseException:
                 await qemu.kill()
                 raise
         try:
             async with asyncio.timeout(launch.deadline_s):
-                version = await qemu._control.ready()
+                qemu._version = await qemu._control.ready()
         except (TimeoutError, MachineEndedError) as error:
             raise await qemu._not_started(launch.deadline_s, error) from error
-        _log.info("QEMU %s runs as process %d with %s", version, process.pid, launch.accel)
+        _log.info("QEMU %s runs as process %d with %s", qemu._version, process.pid, launch.accel)
         return qemu
 
     def listen(self, listener: Callable[[qmp.Notice], None]) -> None:
@@ -141,6 +147,33 @@ class Qemu:
         except LookupError as error:
             raise MachineError(f"QEMU does not listen for the published port {error}") from error
 
+    async def build(self) -> Build:
+        """See `Movable.build`."""
+        kind = await self.execute("qom-get", {"path": "/machine", "property": "type"})
+        return Build(version=self._version, machine=str(kind))
+
+    async def save(self, state: Sink, progress: Progress) -> None:
+        """See `Movable.save` and `qemu_state.save`."""
+        task = progress.start("saving the machine's memory", None)
+        failed = True
+        try:
+            await qemu_state.save(self, self._folder.state_socket, state, task)
+            failed = False
+        finally:
+            progress.finish(task, failed=failed)
+
+    async def load(self, fd: int) -> None:
+        """See `Movable.load`.
+
+        Raises:
+            StateError: QEMU does not take the state; it has ended over it.
+        """
+        try:
+            await qemu_state.load(self, f"fd:{fd}")
+        except MachineEndedError as error:
+            said = (await self.wait()).detail
+            raise qemu_state.StateError(f"QEMU does not take this state: {said}") from error
+
     def panicked(self, detail: str) -> None:
         """Take note that the guest's kernel gave up, and end the machine."""
         self._panic = detail
@@ -161,13 +194,16 @@ class Qemu:
         await share_daemon.stop(self._back_ends)
         return self._explain(status)
 
-    async def _connect(self, console: Console) -> None:
+    async def _connect(self, console: Console, agent: Link | None) -> None:
         loop = asyncio.get_running_loop()
         control, path = Control(self._noticed), str(self._folder.control_socket)
         await loop.create_unix_connection(lambda: control, path)
         self._control = control
-        await loop.create_unix_connection(lambda: console, str(self._folder.console_socket))
-        self._console = console
+        line = Line(console)
+        await loop.create_unix_connection(lambda: line, str(self._folder.console_socket))
+        self._console = line
+        if (link := agent) is not None:
+            await loop.create_unix_connection(lambda: Plug(link), str(self._folder.agent_socket))
 
     async def _not_started(self, deadline_s: float, error: Exception) -> MachineError:
         if isinstance(error, TimeoutError):
@@ -225,8 +261,9 @@ class QemuDriver:
 
     name = "qemu"
     capabilities = frozenset({
-        Capability.POWER_BUTTON, Capability.PAUSE, Capability.PUBLISH, Capability.LINK_FD,
+        Capability.AGENT, Capability.POWER_BUTTON, Capability.PAUSE, Capability.PUBLISH, Capability.LINK_FD,
         Capability.LINK_PATH, Capability.VSOCK, Capability.HOST_INTERFACE, Capability.DISKS, Capability.QCOW2, Capability.GROW_DISK,
+        Capability.SUSPEND, Capability.SNAPSHOT, Capability.RELOCATE,
         Capability.VIRTIOFS, Capability.PLAN9, Capability.DISCS, Capability.DISPLAY, Capability.USB, Capability.DEVICES,
     })  # fmt: skip
 
@@ -251,6 +288,11 @@ class QemuDriver:
             raise
 
 
+def _agent_listener(launch: Launch) -> AbstractContextManager[socket.socket | None]:
+    """A listening socket for the agent's channel, if the machine is to have one."""
+    return nullcontext() if launch.agent is None else _listener(launch.folder.agent_socket)
+
+
 @contextmanager
 def _listener(path: Path) -> Iterator[socket.socket]:
     """A listening Unix socket; QEMU inherits it, and our end is closed after the block.
@@ -258,6 +300,7 @@ def _listener(path: Path) -> Iterator[socket.socket]:
     Connections made in between wait in its backlog, so neither side has to poll.
     """
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as listener:
+        path.unlink(missing_ok=True)  # of the process that this one follows
         listener.bind(str(path))
         listener.listen(4)
         yield listener

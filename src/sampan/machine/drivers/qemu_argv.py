@@ -16,7 +16,7 @@ from typing import assert_never
 import msgspec
 
 from sampan.errors import UnsupportedError
-from sampan.machine.drivers import qemu_disk, qemu_share, qemu_vsock
+from sampan.machine.drivers import qemu_agent, qemu_disk, qemu_share, qemu_vsock
 from sampan.machine.forward import Forward
 from sampan.machine.model import Accelerator, Arch, MachineSpec, Network
 
@@ -32,21 +32,26 @@ class Wiring(msgspec.Struct, frozen=True, kw_only=True):
     `link_fd` is its end of the network's socket, `link_path` where a back end listens, for
     networks that need one; `vsock_path` and `share_paths` are where those for vsock and
     virtiofs listen. A back end
-    has a path because QEMU passes descriptors only to those.
+    has a path because QEMU passes descriptors only to those. `incoming` waits for the state of
+    another process instead of booting; `incoming_fd` is a file with it, if it is in one.
+    `agent_fd` is a listening socket for the agent's channel, if there is to be one.
     """
 
     control_fd: int
     console_fd: int
     link_fd: int | None = None
     link_path: str = ""
+    agent_fd: int | None = None
     share_paths: tuple[str, ...] = ()
     vsock_path: str = ""
+    incoming: bool = False
+    incoming_fd: int | None = None
 
     @property
     def descriptors(self) -> tuple[int, ...]:
         """All of them."""
-        link = () if self.link_fd is None else (self.link_fd,)
-        return (self.control_fd, self.console_fd, *link)
+        optional = (self.link_fd, self.agent_fd, self.incoming_fd)
+        return (self.control_fd, self.console_fd, *(fd for fd in optional if fd is not None))
 
 
 def program(arch: Arch) -> str:
@@ -79,10 +84,12 @@ def build(spec: MachineSpec, *, accel: Accelerator, wiring: Wiring) -> tuple[str
         "-device", "virtio-rng-pci,rng=rng0",
         *_network(spec, accel, wiring),
         *qemu_disk.words(spec),
+        *qemu_agent.words(wiring.agent_fd),
         *qemu_share.words(spec, accel, wiring.share_paths),
         *qemu_vsock.words(spec, accel, _escape(wiring.vsock_path)),
         *(("-device", "qemu-xhci,id=usb0") if spec.usb else ()),
         *(word for device in spec.devices for word in ("-device", device)),
+        *(("-incoming", "defer") if wiring.incoming else ()),
     )  # fmt: skip
 
 
@@ -166,7 +173,8 @@ def _network(spec: MachineSpec, accel: Accelerator, wiring: Wiring) -> tuple[str
         case Network.NONE:
             return ()
         case Network.USER:
-            user = ",".join(["user", f"id={NETDEV}", *map(_hostfwd, spec.publish)])
+            rules = (f"hostfwd={rule(forward)}" for forward in spec.publish)
+            user = ",".join(["user", f"id={NETDEV}", *rules])
             return ("-netdev", user, *device)
         case Network.STREAM:
             # the same framing as `stream`, which QEMU has only since 7.2
@@ -194,7 +202,12 @@ def _network(spec: MachineSpec, accel: Accelerator, wiring: Wiring) -> tuple[str
             assert_never(spec.network)
 
 
-def _hostfwd(forward: Forward) -> str:
+def rule(forward: Forward) -> str:
+    """A published port in the words of QEMU's user networking.
+
+    Raises:
+        UnsupportedError: it cannot do that.
+    """
     if ":" in forward.bind:
         raise UnsupportedError(
             f"a published port on {forward.bind}",
@@ -202,7 +215,7 @@ def _hostfwd(forward: Forward) -> str:
             "it listens on IPv4 addresses only",
             instead="publish on 127.0.0.1 or 0.0.0.0",
         )
-    return f"hostfwd={forward.protocol}:{forward.bind}:{forward.host_port}-:{forward.guest_port}"
+    return f"{forward.protocol}:{forward.bind}:{forward.host_port}-:{forward.guest_port}"
 
 
 def _escape(text: str) -> str:

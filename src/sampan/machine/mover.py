@@ -1,0 +1,194 @@
+"""Moves a running machine: into a folder, back to what is in one, or into another process.
+
+`lifecycle.VM` has one of these, and offers what it does. In all cases the machine stands still
+while it is moved, and goes on if that fails before the point of no return.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Protocol
+
+from msgspec.structs import replace as changed
+
+from sampan.base import log
+from sampan.base.progress import Progress
+from sampan.errors import UnsupportedError
+from sampan.machine import resumption, suspension
+from sampan.machine.console import Console
+from sampan.machine.driver import Capability, Driver, Launch
+from sampan.machine.drivers import qemu_argv, qemu_state
+from sampan.machine.event import State
+from sampan.machine.forward import Forward
+from sampan.machine.journal import Journal
+from sampan.machine.model import End, Ending, MachineSpec, Network
+from sampan.machine.qmp import Notice
+from sampan.machine.seat import Seat
+from sampan.machine.suspension import Suspension, SuspensionError
+
+_log = log.get(__name__)
+
+
+class Machine(Protocol):
+    """What is needed of a `lifecycle.VM`."""
+
+    spec: MachineSpec
+    console: Console
+    forwards: tuple[Forward, ...]
+    journal: Journal
+
+    async def pause(self) -> None:
+        """See `VM.pause`."""
+
+    async def resume(self) -> None:
+        """See `VM.resume`."""
+
+
+@dataclass
+class Mover:
+    """`spec` and `launch` are what a process that takes over is started with.
+
+    `on_return` is called each time the machine goes on in another state than it was left in.
+    """
+
+    vm: Machine
+    seat: Seat
+    driver: Driver
+    spec: MachineSpec
+    launch: Launch
+    on_return: Callable[[], None] | None = None
+
+    def __post_init__(self) -> None:
+        self._verified: set[str] = set()
+
+    async def suspend(self, folder: Path, progress: Progress | None) -> Suspension:
+        """See `VM.suspend`."""
+        resumption.check(self.driver, self.spec, Capability.SUSPEND)
+        async with self._standing():
+            saved = await self._save(folder, progress, copy_disks=False)
+            await self.seat.kill(End(ending=Ending.SUSPENDED))
+        return saved
+
+    async def snapshot(self, folder: Path, progress: Progress | None) -> Suspension:
+        """See `VM.snapshot`."""
+        resumption.check(self.driver, self.spec, Capability.SNAPSHOT)
+        async with self._standing():
+            return await self._save(folder, progress, copy_disks=True)
+
+    async def restore(self, folder: Path) -> None:
+        """See `VM.restore`."""
+        resumption.check(self.driver, self.spec, Capability.SNAPSHOT)
+        if self.spec.network is Network.STREAM:
+            raise UnsupportedError(
+                "restore", self.driver.name, "the link of its network cannot be opened again",
+                instead="use the network vhost-user or user",
+            )  # fmt: skip
+        saved = suspension.read(folder)
+        if _likeness(saved.spec) != _likeness(resumption.absolute(self.vm.spec)):
+            raise SuspensionError(
+                f"what is saved in {folder} is another machine ({saved.spec.name})",
+                hint="start a machine from it instead: machine.resume",
+            )
+        if saved.memory.sha256 not in self._verified:
+            await suspension.verify(folder, saved)
+            self._verified.add(saved.memory.sha256)
+
+        async def follow() -> None:
+            await self.seat.occupant.kill()
+            await asyncio.to_thread(resumption.restore_disks, folder, saved)
+            successor = await resumption.start(
+                self.driver, self.spec, self.launch, folder, saved, is_verified=True
+            )
+            await self.seat.take(successor)
+
+        await self._changed(follow)
+        self.vm.console.skip()
+        await self.vm.resume()
+        self.came_back()
+
+    async def relocate(self) -> float:
+        """See `VM.relocate`."""
+        resumption.check(self.driver, self.spec, Capability.RELOCATE)
+        downtime_s = 0.0
+
+        async def follow() -> None:
+            nonlocal downtime_s
+            downtime_s = await self._move()
+
+        await self._changed(follow)
+        return downtime_s
+
+    def came_back(self) -> None:
+        """The machine goes on in a state of before."""
+        if self.on_return is not None:
+            self.on_return()
+
+    async def _move(self) -> float:
+        """Start a process, send it the machine, and let it go on there."""
+        source = self.seat.occupant
+        ports = changed(self.spec, publish=())  # the host ports are still the other process's
+        target = await self.driver.start(ports, replace(self.launch, incoming=True))
+        clock = asyncio.get_running_loop().time
+        stopped_s = began_s = clock()
+
+        def noticed(notice: Notice) -> None:
+            nonlocal stopped_s
+            if notice.name == "STOP":
+                stopped_s = clock()
+
+        source.listen(noticed)
+        was_running = self.vm.journal.state is State.RUNNING
+        try:
+            await qemu_state.send(source, target, self.launch.folder.state_socket)
+        except BaseException:
+            await target.kill()
+            raise
+        if was_running:
+            await target.run()
+        downtime_s = clock() - stopped_s
+        await self.seat.take(target)
+        if was_running:
+            self.vm.journal.became(State.RUNNING)
+        for forward in self.spec.publish:
+            await target.execute(
+                "human-monitor-command", {"command-line": f"hostfwd_add {qemu_argv.rule(forward)}"}
+            )
+        _log.info("moved to process %d in %.2f s", target.pid, clock() - began_s)
+        return downtime_s
+
+    async def _save(
+        self, folder: Path, progress: Progress | None, *, copy_disks: bool
+    ) -> Suspension:
+        subject = resumption.Subject(
+            spec=self.vm.spec, driver=self.driver, hypervisor=self.seat.occupant,
+            accel=self.launch.accel, forwards=self.vm.forwards,
+        )  # fmt: skip
+        saved = await resumption.save(subject, folder, copy_disks=copy_disks, progress=progress)
+        self._verified.add(saved.memory.sha256)
+        return saved
+
+    async def _changed(self, follow: Callable[[], Awaitable[None]]) -> None:
+        with self.vm.console.held():
+            async with self.seat.changing():
+                await follow()
+
+    @asynccontextmanager
+    async def _standing(self) -> AsyncIterator[None]:
+        """The machine is paused for the block; it goes on afterwards if it did before."""
+        was_running = self.vm.journal.state is State.RUNNING
+        if was_running:
+            await self.vm.pause()
+        try:
+            yield
+        finally:
+            if was_running and not self.seat.is_ended:
+                await self.vm.resume()
+
+
+def _likeness(spec: MachineSpec) -> MachineSpec:
+    """What has to be the same for one machine to be put into the state of the other."""
+    return changed(spec, publish=(), accel=None)
