@@ -144,6 +144,7 @@ def command(
     from msgspec.structs import replace
 
     from sampan.desktop import bundle, session
+    from sampan.machine.driver import Capability
     from sampan.machine.drivers.qemu import QemuDriver
     from sampan.machine.model import MachineSpec
     from sampan.machine.state import runtime_root
@@ -154,6 +155,7 @@ def command(
         return _detached(settings)
     path = _path(words)
     found = bundle.find(path)
+    driver = QemuDriver(virtiofsd=shares.virtiofsd)
     spec = MachineSpec(
         kernel=found.kernel,
         initrd=found.initrd,
@@ -163,6 +165,7 @@ def command(
         arch=_arch(arch, found),
         accel=_accelerator(accel),
         name=path.name,
+        agent=Capability.AGENT in driver.capabilities,
     )
     spec.check()
     spec = share.shared(spec, shares)
@@ -185,7 +188,7 @@ def command(
             runtime_root=root,
             power_off_deadline_s=stop_timeout,
             claim=claim,
-            driver=QemuDriver(virtiofsd=shares.virtiofsd),
+            driver=driver,
         )
         says = report.reporter(settings, spec.name)
         outcome = session.run(spec, options, _letting_go(says, child, claim))

@@ -32,6 +32,8 @@ VERBS = (
     Verb("stop", "sampan.cli.stop:command", RUN, "Power machines off."),
     Verb("kill", "sampan.cli.kill:command", RUN, "End machines at once."),
     Verb("rm", "sampan.cli.rm:command", RUN, "Forget machines that do not run, and their files."),
+    Verb("exec", "sampan.cli.exec:command", RUN, "Run a program in a machine."),
+    Verb("cp", "sampan.cli.cp:command", RUN, "Copy files to a machine, or from it."),
     Verb("console", "sampan.cli.console:command", RUN, "Be on the console of a machine."),
     Verb("logs", "sampan.cli.logs:command", RUN, "Print what consoles said."),
     Verb("inspect", "sampan.cli.inspect:command", RUN, "Print all that is known of machines."),

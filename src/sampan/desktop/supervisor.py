@@ -12,6 +12,7 @@ from contextlib import asynccontextmanager
 from msgspec.structs import replace
 
 from sampan.machine import place
+from sampan.machine.agent import served
 from sampan.machine.console import Console
 from sampan.machine.event import Event, State, StateChanged
 from sampan.machine.lifecycle import VM
@@ -47,6 +48,8 @@ class Supervisor:
     ) -> AsyncIterator[None]:
         """Say in the store that the machine runs, and serve its control socket."""
         Methods(self.server, vm, self._screen, keeper)
+        if vm.spec.agent:
+            served.offer(self.server, vm.agent)
         vm.journal.listen(self._happened)
         control = vm.folder.supervisor_socket
         async with self.server.serving(control):

@@ -8,14 +8,17 @@ from __future__ import annotations
 import asyncio
 import re
 import threading
-from collections.abc import Callable, Coroutine, Iterator, Mapping
+from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import AbstractAsyncContextManager, contextmanager
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, Unpack
 
 from sampan.base.progress import Progress
 from sampan.machine import qmp
+from sampan.machine.agent.blocking import BlockingAgent
+from sampan.machine.agent.client import ExecOptions
+from sampan.machine.agent.program import ExecResult
 from sampan.machine.console import Match
 from sampan.machine.event import Event, State
 from sampan.machine.forward import Forward
@@ -102,6 +105,23 @@ class Machine:
     def pid(self) -> int:
         """The hypervisor's process."""
         return self._vm.pid
+
+    @property
+    def agent(self) -> BlockingAgent:
+        """See `VM.agent`."""
+        return BlockingAgent(self._vm.agent, self._loop)
+
+    def exec(self, argv: Sequence[str], **options: Unpack[ExecOptions]) -> ExecResult:
+        """See `Agent.exec`."""
+        return self._loop.run(self._vm.exec(argv, **options))
+
+    def copy_to(self, source: Path | str, target: str, *, container: str = "") -> None:
+        """See `Agent.copy_to`."""
+        self.agent.copy_to(source, target, container=container)
+
+    def copy_from(self, source: str, target: Path | str, *, container: str = "") -> None:
+        """See `Agent.copy_from`."""
+        self.agent.copy_from(source, target, container=container)
 
     def execute(self, command: str, arguments: Mapping[str, qmp.Json] | None = None) -> qmp.Json:
         """See `VM.execute`."""

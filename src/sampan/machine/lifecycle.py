@@ -7,10 +7,11 @@ afterwards and so is everything it kept on disk.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Unpack
 
 from msgspec.structs import replace
 
@@ -29,11 +30,13 @@ from sampan.machine import (
     suspension,
     vsock,
 )
-from sampan.machine.agent.client import Agent
+from sampan.machine.agent.client import Agent, ExecOptions
 from sampan.machine.agent.link import Link
+from sampan.machine.agent.program import ExecResult
 from sampan.machine.console import Console
-from sampan.machine.driver import Driver, Hypervisor, Launch, check
+from sampan.machine.driver import Capability, Driver, Hypervisor, Launch, check
 from sampan.machine.drivers.qemu import QemuDriver
+from sampan.machine.device import Vsock
 from sampan.machine.error import MachineEndedError, MachineError, MachineTimeoutError
 from sampan.machine.event import Event, State
 from sampan.machine.forward import Forward
@@ -166,7 +169,7 @@ class VM:
         verdict = await asyncio.to_thread(driver.verdict, spec, root)
         with (
             state.machine_folder(root) as folder,
-            vsock.opened(spec.vsock, folder.vsock) as endpoint,
+            vsock.opened(_own_vsock(driver, spec), folder.vsock) as endpoint,
         ):
             console = Console()
             if prepare is not None:
@@ -221,6 +224,18 @@ class VM:
                 hint="say MachineSpec(agent=True)",
             )
         return Agent(self._link)
+
+    async def exec(self, argv: Sequence[str], **options: Unpack[ExecOptions]) -> ExecResult:
+        """Run a program in the guest; see `Agent.exec`."""
+        return await self.agent.exec(argv, **options)
+
+    async def copy_to(self, source: Path | str, target: str, *, container: str = "") -> None:
+        """Copy files into the guest; see `Agent.copy_to`."""
+        await self.agent.copy_to(source, target, container=container)
+
+    async def copy_from(self, source: str, target: Path | str, *, container: str = "") -> None:
+        """Copy files out of the guest; see `Agent.copy_from`."""
+        await self.agent.copy_from(source, target, container=container)
 
     def listen(self, listener: Callable[[qmp.Notice], None]) -> None:
         """Call `listener` with each event of the hypervisor from now on."""
@@ -394,6 +409,11 @@ async def _started(
     if origin is None:
         return await driver.start(spec, launch)
     return await resumption.start(driver, spec, launch, origin.folder, origin.saved)
+
+
+def _own_vsock(driver: Driver, spec: MachineSpec) -> Vsock | None:
+    """The vsock that is ours to make; some hypervisors make it themselves."""
+    return None if Capability.VSOCK_SOCKETS in driver.capabilities else spec.vsock
 
 
 @asynccontextmanager

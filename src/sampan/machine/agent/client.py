@@ -11,7 +11,7 @@ import os
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
 import msgspec
 
@@ -25,6 +25,19 @@ from sampan.machine.agent.program import Command, ExecError, ExecResult, Program
 PATIENCE_S = 30.0
 OUTPUT_BYTES = 64 << 20
 COPY_BYTES = 64 << 30
+
+
+class ExecOptions(TypedDict, total=False):
+    """The options of `Agent.exec`, for those that pass them on."""
+
+    check: bool
+    timeout_s: float | None
+    env: Mapping[str, str] | None
+    cwd: str
+    user: str
+    input: bytes
+    container: str
+    limit_bytes: int
 
 
 class Listening(msgspec.Struct, frozen=True):
