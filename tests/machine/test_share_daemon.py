@@ -10,7 +10,7 @@ from sampan.base import proc
 from sampan.errors import ToolMissingError, UnsupportedError
 from sampan.machine import share_daemon, state
 from sampan.machine.device import Share, ShareKind
-from sampan.machine.drivers.qemu import QemuDriver
+from sampan.machine.drivers.qemu import Qemu, QemuDriver
 from sampan.machine.share_daemon import Privilege, Program
 
 C = Program(path=Path("/v"), rust=False)
@@ -80,8 +80,8 @@ def test_whose_daemon_it_is(program, version, rust):
 def test_a_daemon_that_is_not_there(tmp_path, monkeypatch):
     with pytest.raises(ToolMissingError, match="none is not a program"):
         share_daemon.find(tmp_path / "none")
-    monkeypatch.setattr(proc, "has_tool", lambda _: False)
-    monkeypatch.setattr(share_daemon, "PLACES", (str(tmp_path / "none"),))
+    monkeypatch.setattr(proc, "_MORE_PLACES", ())
+    monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(UnsupportedError, match="virtiofsd is not installed") as caught:
         share_daemon.find()
     assert "apt install" in caught.value.instead
@@ -90,11 +90,7 @@ def test_a_daemon_that_is_not_there(tmp_path, monkeypatch):
 
 def test_the_one_that_is_installed(program, monkeypatch):
     path = program("")
-    monkeypatch.setattr(proc, "has_tool", lambda _: False)
-    monkeypatch.setattr(share_daemon, "PLACES", ("/none", str(path)))
-    assert share_daemon.find().path == path
-    monkeypatch.setattr(proc, "has_tool", lambda _: True)
-    monkeypatch.setattr(proc, "find_tool", lambda _: path)
+    monkeypatch.setenv("PATH", str(path.parent), prepend=":")
     assert share_daemon.find().path == path
 
 

@@ -41,7 +41,10 @@ _PACKAGES = {
     "qemu-img": ("qemu-utils", "qemu"),
     "qemu-system-aarch64": ("qemu-system-arm", "qemu"),
     "qemu-system-x86_64": ("qemu-system-x86", "qemu"),
+    "virtiofsd": ("qemu-system-common (Debian 12), or virtiofsd (later)", None),
 }
+# Debian keeps some programs out of an ordinary user's PATH, and daemons out of everybody's
+_MORE_PLACES = ("/usr/sbin", "/sbin", "/usr/libexec", "/usr/lib/qemu")
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,8 +87,7 @@ def find_tool(name: str) -> Path:
     Raises:
         ToolMissingError: it is not on PATH; the hint names the package that has it.
     """
-    # Debian keeps some programs out of an ordinary user's PATH
-    path = os.pathsep.join([os.environ.get("PATH", os.defpath), "/usr/sbin", "/sbin"])
+    path = os.pathsep.join([os.environ.get("PATH", os.defpath), *_MORE_PLACES])
     found = shutil.which(name, path=path)
     if found is None:
         debian, brew = _PACKAGES.get(name, (name, None))

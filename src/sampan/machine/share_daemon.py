@@ -35,10 +35,6 @@ from sampan.machine.error import MachineError
 from sampan.machine.state import Folder
 
 _log = log.get(__name__)
-PLACES = (
-    "/usr/libexec/virtiofsd", "/usr/lib/qemu/virtiofsd", "/usr/lib/virtiofsd",
-    "/usr/local/libexec/virtiofsd",
-)  # fmt: skip
 _MESSAGE_BYTES = 4 << 10
 STOP_S = 2.0
 _NOISE = re.compile(r"virtio_|fv_|\[.* INFO ")
@@ -94,16 +90,14 @@ def find(preferred: Path | None = None) -> Program:
         if not os.access(preferred, os.X_OK) or preferred.is_dir():
             raise ToolMissingError(f"{preferred} is not a program", hint="it should be virtiofsd")
         return _identified(preferred.absolute())
-    if proc.has_tool("virtiofsd"):
+    try:
         return _identified(proc.find_tool("virtiofsd"))
-    for place in PLACES:
-        if os.access(place, os.X_OK):
-            return _identified(Path(place))
-    raise UnsupportedError(
-        "virtiofs", "qemu", "virtiofsd is not installed",
-        instead="apt install qemu-system-common (Debian 12) or virtiofsd (later); or share by 9P "
-        "(--share HOST:GUEST:9p) with a guest whose kernel has it, such as sampan/kernel-generic",
-    )  # fmt: skip
+    except ToolMissingError as error:
+        raise UnsupportedError(
+            "virtiofs", "qemu", "virtiofsd is not installed",
+            instead=f"{error.hint}; or share by 9P (--share HOST:GUEST:9p) with a guest whose "
+            "kernel has it, such as sampan/kernel-generic",
+        ) from error  # fmt: skip
 
 
 def _identified(path: Path) -> Program:
