@@ -86,3 +86,9 @@ def test_where_the_console_cannot_go(tmp_path):
             device.console_output(flags, tmp_path / "state"),
         ):
             pass
+
+
+def test_the_file_of_metadata(tmp_path):
+    (tmp_path / "data").write_bytes(b"text")
+    spec = device.equip(SPEC, Flags(data_file=tmp_path / "data"), tmp_path / "web-state")
+    assert spec.discs[0].read_bytes() == metadata.disc(b"text")
