@@ -18,6 +18,7 @@ PURE = (
     "sampan.spec.model",
     "sampan.image.plan",
     "sampan.machine.model",
+    "sampan.machine.drivers.hyperkit_argv",
     "sampan.machine.drivers.qemu_argv",
     "sampan.machine.drivers.vfkit_argv",
     "sampan.vhost.core",

@@ -39,6 +39,7 @@ class Capability(StrEnum):
     GROW_DISK = "grow-disk"  # while the machine runs
     AGENT = "agent"  # a virtio-serial channel
     VSOCK = "vsock"
+    VSOCK_SOCKETS = "vsock-sockets"  # makes the Unix sockets of vsock itself
     VIRTIOFS = "virtiofs"
     PLAN9 = "9p"
     DISPLAY = "display"  # a window

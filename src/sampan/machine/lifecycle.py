@@ -34,9 +34,9 @@ from sampan.machine.agent.client import Agent, ExecOptions
 from sampan.machine.agent.link import Link
 from sampan.machine.agent.program import ExecResult
 from sampan.machine.console import Console
+from sampan.machine.device import Vsock
 from sampan.machine.driver import Capability, Driver, Hypervisor, Launch, check
 from sampan.machine.drivers.qemu import QemuDriver
-from sampan.machine.device import Vsock
 from sampan.machine.error import MachineEndedError, MachineError, MachineTimeoutError
 from sampan.machine.event import Event, State
 from sampan.machine.forward import Forward

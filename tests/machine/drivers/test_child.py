@@ -1,5 +1,6 @@
 import asyncio
 import signal
+from typing import ClassVar
 
 import pytest
 
@@ -16,7 +17,7 @@ class Shell(Child):
     """A hypervisor that is a shell script; status 2 means that its guest reboots."""
 
     program = "shell"
-    rebooted: int | None = 2
+    rebooted: ClassVar[int | None] = 2
 
 
 def run(root, script, use, *, reboots=True):
@@ -26,6 +27,7 @@ def run(root, script, use, *, reboots=True):
             launch = Launch(accel=Accelerator.HVF, folder=folder, console=console, deadline_s=5)
             child = Shell(("sh", "-c", script), launch, reboots=reboots)
             try:
+                await child.run()
                 return await asyncio.wait_for(use(child, console), 20)
             finally:
                 await child.kill()

@@ -57,7 +57,7 @@ def test_changes(runtime_root, change, word):
         (answer(404), "vfkit refused: status 404"),
         (b"HTTP/1.0 400 Bad\r\n\r\nno JSON", "vfkit refused: no JSON"),
         (b"SSH-2.0\r\n\r\n", "is no vfkit"),
-        (b"", "is no vfkit"),
+        (b"", "vfkit hung up"),
         (b"HTTP/1.1 2x0\r\n\r\n", "is no vfkit"),
     ],
 )

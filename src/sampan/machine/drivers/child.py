@@ -1,6 +1,7 @@
 """A hypervisor that is a process with its console on a terminal: what vfkit and HyperKit share.
 
-Subclasses know how to talk to it. Neither says how its guest ended, so an exit with status 0 is
+Subclasses know how to talk to it. Both start the guest at once; what it says meanwhile waits on
+the terminal until `run`. Neither says how its guest ended, so an exit with status 0 is
 taken for a guest that powered itself off.
 """
 
@@ -12,6 +13,7 @@ import signal
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
+from typing import ClassVar
 
 from sampan.base import log, proc
 from sampan.errors import SampanError, UnsupportedError
@@ -32,8 +34,10 @@ class Child:
     `left` are files in the runtime folder to remove afterwards.
     """
 
-    program = ""
-    rebooted: int | None = None  # the status that says that the guest wants to be started again
+    program: ClassVar[str] = ""
+    rebooted: ClassVar[int | None] = (
+        None  # the status that says that the guest wants to be started again
+    )
 
     def __init__(self, argv: tuple[str, ...], launch: Launch, *, reboots: bool) -> None:
         self.argv = argv
@@ -43,6 +47,7 @@ class Child:
         self._reboots = reboots
         self._console = launch.console
         self._pty = PtyTransport(launch.console)
+        self._pty.pause_reading()  # who is to hear all of it is not there before `run`
         self._process: proc.Child
         self._forced = False
         self._panic = ""
@@ -65,6 +70,10 @@ class Child:
     def listen(self, listener: Callable[[qmp.Notice], None]) -> None:
         """See `Hypervisor.listen`; of its events only reboots are known."""
         self._listeners.append(listener)
+
+    async def run(self) -> None:
+        """See `Hypervisor.run`: the guest goes already, and is heard from now on."""
+        self._pty.resume_reading()
 
     async def execute(
         self, command: str, arguments: Mapping[str, qmp.Json] | None = None

@@ -10,8 +10,10 @@ from __future__ import annotations
 import asyncio
 import gzip
 import shutil
+from collections.abc import Awaitable
 from contextlib import suppress
 from pathlib import Path
+from typing import TypeVar
 
 from msgspec.structs import replace
 
@@ -22,13 +24,15 @@ from sampan.machine.driver import Capability, Launch
 from sampan.machine.drivers import vfkit_argv
 from sampan.machine.drivers.child import Child
 from sampan.machine.drivers.vfkit_rest import Change, NoAnswerError, Rest
-from sampan.machine.error import MachineError, MachineTimeoutError
+from sampan.machine.error import MachineEndedError, MachineError, MachineTimeoutError
 from sampan.machine.model import Accelerator, End, MachineSpec, Verdict
 
 _POLL_S = 0.05
 _HARD_STOP_S = 1.0
+_END_S = 1.0
 _GZIP = b"\x1f\x8b"
 UNTRIED = "the driver was never run on a Mac: please say how it went (sampan doctor --selftest)"
+T = TypeVar("T")
 
 
 class Vfkit(Child):
@@ -59,18 +63,28 @@ class Vfkit(Child):
 
     async def run(self) -> None:
         """See `Hypervisor.run`."""
-        if not self._end.done() and await self._rest.state() == "Paused":
-            await self._rest.change(Change.RESUME)
+        await super().run()
+        with suppress(MachineEndedError):  # `wait` explains it
+            if await self._unless_ended(self._rest.state()) == "Paused":
+                await self._unless_ended(self._rest.change(Change.RESUME))
 
     async def pause(self) -> None:
         """See `Hypervisor.pause`."""
-        self.check_alive("pause")
-        await self._rest.change(Change.PAUSE)
+        await self._unless_ended(self._rest.change(Change.PAUSE))
 
     async def power_button(self) -> None:
         """See `Hypervisor.power_button`."""
-        self.check_alive("press the power button")
-        await self._rest.change(Change.STOP)
+        await self._unless_ended(self._rest.change(Change.STOP))
+
+    async def _unless_ended(self, asking: Awaitable[T]) -> T:
+        """What is asked for; if nobody answers because the machine has just ended, say that."""
+        try:
+            return await asking
+        except NoAnswerError as error:
+            await asyncio.wait((self._end,), timeout=_END_S)
+            if not self._end.done():
+                raise
+            raise MachineEndedError("the machine has ended") from error
 
     async def kill(self) -> End:
         """See `Hypervisor.kill`: the machine is asked for first, which frees what it holds."""
@@ -89,7 +103,7 @@ class VfkitDriver:
     name = vfkit_argv.PROGRAM
     capabilities = frozenset({
         Capability.POWER_BUTTON, Capability.PAUSE, Capability.DISKS, Capability.DISCS,
-        Capability.VSOCK, Capability.VIRTIOFS, Capability.LINK_DATAGRAM,
+        Capability.VSOCK, Capability.VSOCK_SOCKETS, Capability.VIRTIOFS, Capability.LINK_DATAGRAM,
     })  # fmt: skip
 
     def verdict(self, spec: MachineSpec, root: Path) -> Verdict:

@@ -77,6 +77,8 @@ class Rest:
                 answer = await self._exchange(head.encode() + body)
         except (OSError, TimeoutError) as error:
             raise NoAnswerError(f"vfkit does not answer at {self._path}: {error}") from error
+        if not answer:
+            raise NoAnswerError(f"vfkit hung up at {self._path}")
         status, said = parse_answer(answer)
         if status >= 400:
             raise MachineError(f"vfkit refused: {_reason(said) or f'status {status}'}")
