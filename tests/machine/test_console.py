@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sampan.machine.console import Console, PlainText, Transcript
+from sampan.machine.console import Console, Line, PlainText, Transcript
 from sampan.machine.error import MachineEndedError
 
 
@@ -111,3 +111,55 @@ def test_sinks_get_the_raw_bytes():
         return heard
 
     assert asyncio.run(run()) == [b"\x1b[1mx\r\n"]
+
+
+class _Transport(asyncio.Transport):
+    def write(self, data):
+        self.written = data
+
+
+def test_a_console_outlives_processes_that_follow_one_another():
+    async def scenario():
+        console = Console()
+        first, second = Line(console), Line(console)
+        first.connection_made(_Transport())
+        first.data_received(b"one\r\n")
+        with console.held():
+            first.connection_lost(None)
+            await first.closed()
+            assert not console.live
+            console.skip()
+            second.connection_made(_Transport())
+        second.data_received(b"two\r\n")
+        assert (await console.expect("two", timeout_s=5)).before == ""
+        second.connection_lost(None)
+        await console.closed()
+        return str(console.transcript)
+
+    assert asyncio.run(scenario()) == "one\ntwo\n"
+
+
+def test_the_later_of_two_lines_is_typed_on():
+    async def scenario():
+        console = Console()
+        first, second, keyboard = Line(console), Line(console), _Transport()
+        first.connection_made(_Transport())
+        second.connection_made(keyboard)
+        first.connection_lost(None)
+        console.send("x")
+        assert keyboard.written == b"x"
+        assert console.live
+
+    asyncio.run(scenario())
+
+
+def test_a_console_ends_if_nobody_followed():
+    async def scenario():
+        console = Console()
+        line = Line(console)
+        line.connection_made(_Transport())
+        with console.held():
+            line.connection_lost(None)
+        await console.closed()
+
+    asyncio.run(scenario())

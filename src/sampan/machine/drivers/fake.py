@@ -18,17 +18,20 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeAlias
 
+import msgspec
 from msgspec.structs import replace
 
+from sampan.base.progress import Progress
 from sampan.machine import qmp
 from sampan.machine.console import Console
 from sampan.machine.control import CommandError
-from sampan.machine.driver import Capability, Launch
+from sampan.machine.driver import Build, Capability, Launch, Sink
 from sampan.machine.error import MachineEndedError, MachineError
 from sampan.machine.forward import Forward
 from sampan.machine.model import Accelerator, End, Ending, MachineSpec, Verdict
 
 _FIRST_PORT = 40000  # of those that are made up for published ports
+_MAX_KEPT = 1 << 20
 _ANSWERS: Mapping[str, qmp.Json] = {"query-cpus-fast": [], "query-blockstats": []}
 
 
@@ -138,6 +141,16 @@ class FakeDriver:
         return machine
 
 
+class _Kept(msgspec.Struct, frozen=True):
+    """What is left of a fake machine when it is saved."""
+
+    done: int
+    typed: str
+    presses: int
+    used: int
+    presses_used: int
+
+
 class FakeMachine:
     """See `Hypervisor`.
 
@@ -223,6 +236,23 @@ class FakeMachine:
             raise CommandError(command, qmp.Failure(0, "GenericError", why))
         return self._script.answers.get(command, _ANSWERS.get(command, {}))
 
+    async def build(self) -> Build:
+        """See `Movable.build`."""
+        return Build(version="fake")
+
+    async def save(self, state: Sink, progress: Progress) -> None:
+        """See `Movable.save`: how far the script is, and what was typed."""
+        del progress
+        self._check_alive("save")
+        kept = _Kept(self.done, self.typed, self.presses, self._used, self._presses_used)
+        state.write(memoryview(msgspec.json.encode(kept)))
+
+    async def load(self, fd: int) -> None:
+        """See `Movable.load`."""
+        kept = msgspec.json.decode(os.pread(fd, _MAX_KEPT, 0), type=_Kept)
+        self.done, self.typed, self.presses = kept.done, kept.typed, kept.presses
+        self._used, self._presses_used = kept.used, kept.presses_used
+
     def panicked(self, detail: str) -> None:
         """See `Hypervisor.panicked`."""
         self._finish(End(ending=Ending.PANICKED, detail=detail))
@@ -239,7 +269,8 @@ class FakeMachine:
         return end
 
     async def _act(self) -> None:
-        for step in self._script.steps:
+        await self._goes.wait()
+        for step in self._script.steps[self.done :]:
             await self._goes.wait()
             await self._take(step)
             self.done += 1
