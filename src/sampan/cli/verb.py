@@ -40,6 +40,7 @@ VERBS = (
     Verb("pause", "sampan.cli.pause:command", RUN, "Stop the processors of machines."),
     Verb("resume", "sampan.cli.resume:command", RUN, "Let paused machines go on."),
     Verb("events", "sampan.cli.events:command", RUN, "Print what happened to machines."),
+    Verb("stats", "sampan.cli.stats:command", RUN, "Print what machines use and do."),
     Verb("metadata", "sampan.cli.metadata:command", RUN, "Make discs with data for machines."),
     Verb("net", "sampan.cli.net:command", RUN, "Run networks for machines; look into them."),
     Verb("doctor", "sampan.cli.doctor:command", HOST, "Say which host programs are missing."),
