@@ -2,6 +2,8 @@
 
 import os
 import re
+import socket
+import time
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -83,6 +85,24 @@ def built(tmp_path_factory):
         return done[source]
 
     return build
+
+
+@pytest.fixture(scope="session")
+def await_ssh():
+    """Wait until an ssh server answers on a port: a service that has started may not listen yet."""
+
+    def wait(port):
+        deadline = time.monotonic() + BOOT_S
+        while True:
+            try:
+                with socket.create_connection(("127.0.0.1", port), timeout=BOOT_S) as connection:
+                    if connection.recv(4) == b"SSH-":
+                        return
+            except ConnectionError:
+                pass
+            assert time.monotonic() < deadline
+
+    return wait
 
 
 @pytest.fixture(scope="session")

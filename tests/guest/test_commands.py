@@ -177,8 +177,9 @@ def running(linuxkit, environment, folder, key):
 
 
 @pytest.fixture
-def ssh(running, key):
+def ssh(running, key, await_ssh):
     """What a command prints that ssh runs in the machine."""
+    await_ssh(int(running.port))
     options = ("StrictHostKeyChecking=no", "UserKnownHostsFile=/dev/null", "BatchMode=yes")
     words = ["ssh", "-i", key, "-p", running.port, *(f"-o{each}" for each in options)]
 

@@ -34,7 +34,7 @@ def data(folder):
 
 
 @pytest.fixture(scope="module")
-def system(boot, data, folder, key):
+def system(boot, data, folder, key, await_ssh):
     """The first boot, with an empty disk, another one, and LinuxKit's metadata."""
     tree = {
         "ssh": {
@@ -57,6 +57,8 @@ def system(boot, data, folder, key):
         publish=forwards,
     ) as booted:
         booted.wait_for("running, .* after boot")
+        for published in booted.machine.forwards:
+            await_ssh(published.host_port)
         yield booted
         assert booted.machine.power_off(deadline_s=60).ending is machine.Ending.POWERED_OFF
 
