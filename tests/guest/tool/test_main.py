@@ -2,7 +2,7 @@ import pytest
 
 from sampan.guest.agent.fault import AgentError
 from sampan.guest.tool import format as formatting
-from sampan.guest.tool import main, metadata, mount, timesync
+from sampan.guest.tool import main, metadata, mount, timesync, vsudd
 
 
 @pytest.mark.parametrize(
@@ -13,6 +13,7 @@ from sampan.guest.tool import main, metadata, mount, timesync
         ("mountie", mount),
         ("metadata", metadata),
         ("host-timesync-daemon", timesync),
+        ("vsudd", vsudd),
     ],
 )
 def test_the_name_tells_which_program(name, module, monkeypatch):

@@ -7,7 +7,7 @@ import sys
 
 from sampan.guest.agent.fault import AgentError
 
-USAGE = "this program is format, mount, metadata or host-timesync-daemon\n"
+USAGE = "this program is format, mount, metadata, host-timesync-daemon or vsudd\n"
 
 
 def main(argv: list[str]) -> int:
@@ -40,5 +40,9 @@ def _run(name: str, words: list[str]) -> int:
         from sampan.guest.tool import timesync
 
         return timesync.main(words)
+    if name == "vsudd":
+        from sampan.guest.tool import vsudd
+
+        return vsudd.main(words)
     sys.stderr.write(USAGE)
     return 2
