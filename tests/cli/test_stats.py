@@ -69,7 +69,7 @@ def test_two_formats(sampan):
 def test_the_table():
     [row] = stats._rows([counters(disks=(DISK,))], {})
     assert row == (
-        "web", "25.0 %", "50.0 s", "100 MiB", "512 MiB", "3.0 MiB", "1.0 MiB", "3 min",
+        "web", "25.0 %", "50.0 s", "100 MiB", "512 MiB", "3.00 MiB", "1.00 MiB", "3 min",
     )  # fmt: skip
 
 
