@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import click
 
 from sampan.cli import target
-from sampan.errors import UsageError
+from sampan.errors import SampanError, UsageError
 
 if TYPE_CHECKING:
     from sampan.machine.agent.client import Agent
@@ -95,7 +95,7 @@ def _window() -> Window:
     from sampan.machine.agent.program import Window
 
     size = os.get_terminal_size(_IN)
-    return Window(size.lines, size.columns)
+    return Window(size.lines or 24, size.columns or 80)  # some terminals do not know
 
 
 @asynccontextmanager
@@ -128,17 +128,22 @@ async def _run(control: Path, wanted: Command, *, wait_s: float, has_input: bool
             undo.enter_context(_signals(program, wanted))
             async with asyncio.TaskGroup() as tasks:
                 feeding = tasks.create_task(_feed(program, has_input=has_input), name="input")
-                try:
-                    await _show(program)
-                finally:
-                    feeding.cancel()
+                failure = await _show(program)
+                feeding.cancel()
+            if failure is not None:
+                raise failure
             return await program.wait()
 
 
-async def _show(program: Program) -> None:
-    while (piece := await program.read()) is not None:
-        stream, data = piece
-        _write(_ERR if stream == _ERR else _OUT, data)
+async def _show(program: Program) -> Exception | None:
+    """Print what the program says, to its end; what went wrong, to be raised outside of tasks."""
+    try:
+        while (piece := await program.read()) is not None:
+            stream, data = piece
+            _write(_ERR if stream == _ERR else _OUT, data)
+    except (SampanError, OSError) as error:
+        return error
+    return None
 
 
 async def _feed(program: Program, *, has_input: bool) -> None:

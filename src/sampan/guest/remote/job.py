@@ -13,7 +13,7 @@ import signal
 import struct
 from collections.abc import Callable
 
-_TIOCSCTTY, _TIOCSWINSZ = 0x540E, 0x5414
+_TIOCSCTTY, _TIOCSWINSZ, _TIOCGPTPEER, _TIOCSPTLCK = 0x540E, 0x5414, 0x5441, 0x40045431
 IN, OUT, ERR = 0, 1, 2
 _PIECE = 32 << 10
 
@@ -122,17 +122,14 @@ class Job:
             os.close(descriptor)
 
 
-def start(work: Callable[[], int], *, size: tuple[int, int] | None, has_input: bool) -> Job:
+def start(work: Callable[[], int], *, has_input: bool) -> Job:
     """Start a child that does `work` and ends with the status it gives.
 
-    With a `size` (rows, columns) it has a terminal, whose program it is. Without input its
-    descriptor 0 is empty.
+    Without input its descriptor 0 is empty.
 
     Raises:
         OSError: there can be no more processes or descriptors.
     """
-    if size is not None:
-        return _start_on_terminal(work, size)
     ours: list[int] = []
     theirs: list[int] = []
     try:
@@ -154,17 +151,27 @@ def start(work: Callable[[], int], *, size: tuple[int, int] | None, has_input: b
     return Job(pid, stdin, {ours[-2]: OUT, ours[-1]: ERR})
 
 
-def _start_on_terminal(work: Callable[[], int], size: tuple[int, int]) -> Job:
-    master, slave = os.openpty()
+def start_on_terminal(work: Callable[[], int], terminals: str, size: tuple[int, int]) -> Job:
+    """As `start`, with a terminal of `size` (rows, columns) that the child controls.
+
+    `terminals` is the device (ptmx) that makes it.
+
+    Raises:
+        OSError: there can be no more processes, descriptors or terminals.
+    """
+    own = os.O_RDWR | os.O_NOCTTY | os.O_CLOEXEC
+    master = os.open(terminals, own | os.O_NONBLOCK)
     try:
-        os.set_blocking(master, False)
-        _set_size(master, *size)
-        pid = _fork(work, [slave, slave, slave], controls=True)
+        fcntl.ioctl(master, _TIOCSPTLCK, struct.pack("<i", 0))
+        slave = fcntl.ioctl(master, _TIOCGPTPEER, own)
+        try:
+            _set_size(master, *size)
+            pid = _fork(work, [slave, slave, slave], controls=True)
+        finally:
+            os.close(slave)
     except OSError:
         os.close(master)
         raise
-    finally:
-        os.close(slave)
     return Job(pid, master, {master: OUT}, terminal=master)
 
 

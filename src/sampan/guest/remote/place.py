@@ -41,6 +41,11 @@ class Place:
         os.close(mounts)
         os.close(root)
 
+    @property
+    def terminals(self) -> str:
+        """The path of the device there that makes terminals; they have names only there."""
+        return f"/proc/{self._pid or 'self'}/root/dev/ptmx"
+
     def network_table(self, name: str) -> str:
         """The path of a table of the network there, such as `tcp`."""
         return f"/proc/{self._pid or 'self'}/net/{name}"

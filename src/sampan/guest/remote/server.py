@@ -198,14 +198,13 @@ class Agent:
             self._session.answer(channel, call.error(str(error)))
 
     def _start(self, function: Callable[[Params], None], params: Params) -> Job:
-        size = None
+        def doing() -> int:
+            return work.run(function, params, self._place)
+
         if params.get("terminal", False):
             size = params.get("rows", 24), params.get("columns", 80)
-        return job.start(
-            lambda: work.run(function, params, self._place),
-            size=size,
-            has_input=params.get("input", False),
-        )
+            return job.start_on_terminal(doing, self._place.terminals, size)
+        return job.start(doing, has_input=params.get("input", False))
 
     def _answer(self, method: str, params: Params) -> dict[str, object]:
         """The result of a call that takes no time."""
