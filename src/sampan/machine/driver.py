@@ -146,6 +146,12 @@ class Movable(Protocol):
     async def build(self) -> Build:
         """Its version and kind."""
 
+    async def unplug(self, spec: MachineSpec) -> None:
+        """Take out of the machine, which runs, what cannot be saved."""
+
+    async def plug(self, spec: MachineSpec, accel: Accelerator) -> None:
+        """Put that in again, or into a machine that has taken a state."""
+
     async def save(self, state: Sink, progress: Progress) -> None:
         """Write memory and devices of the machine, which is paused, to `state`."""
 

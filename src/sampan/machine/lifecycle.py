@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Unpack
@@ -182,7 +182,7 @@ class VM:
             )  # fmt: skip
             seat = Seat(await _started(driver, booted, launch, origin))
             watch, journal = PanicWatch(seat.panicked), Journal(spec.name)
-            async with _recorded(seat, journal):
+            async with _recorded(seat, journal), AsyncExitStack() as leaving:
                 try:
                     console.attach(watch.console_said)
                     seat.listen(watch.noticed)
@@ -192,9 +192,10 @@ class VM:
                     vm = cls(spec, verdict, console, seat, forwards, folder, journal)
                     vm._link = launch.agent
                     vm._mover = Mover(vm, seat, driver, replace(booted, publish=forwards), launch)
-                    if origin is not None:
-                        vm._mover.came_back()
                     vm._vsock = endpoint
+                    leaving.push_async_callback(vm._mover.close)
+                    if origin is not None:
+                        await vm._mover.came_back()
                     if options.ready is not None:
                         await vm.wait_ready(options.ready)
                     yield vm

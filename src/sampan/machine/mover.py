@@ -16,12 +16,16 @@ from typing import Protocol
 from msgspec.structs import replace as changed
 
 from sampan.base import log
+from sampan.base.clock import SystemClock
 from sampan.base.progress import Progress
 from sampan.errors import UnsupportedError
 from sampan.machine import resumption, suspension
+from sampan.machine.agent.client import Agent
+from sampan.machine.agent.error import AgentError
 from sampan.machine.console import Console
-from sampan.machine.driver import Capability, Driver, Launch
+from sampan.machine.driver import Capability, Driver, Launch, Movable
 from sampan.machine.drivers import qemu_argv, qemu_state
+from sampan.machine.error import MachineTimeoutError
 from sampan.machine.event import State
 from sampan.machine.forward import Forward
 from sampan.machine.journal import Journal
@@ -52,7 +56,8 @@ class Machine(Protocol):
 class Mover:
     """`spec` and `launch` are what a process that takes over is started with.
 
-    `on_return` is called each time the machine goes on in another state than it was left in.
+    `on_return` is called each time the machine goes on in a state of before; then the guest's
+    clock is set, as soon as an agent answers.
     """
 
     vm: Machine
@@ -64,6 +69,7 @@ class Mover:
 
     def __post_init__(self) -> None:
         self._verified: set[str] = set()
+        self._setting_clock: asyncio.Task[None] | None = None
 
     async def suspend(self, folder: Path, progress: Progress | None) -> Suspension:
         """See `VM.suspend`."""
@@ -108,7 +114,7 @@ class Mover:
         await self._changed(follow)
         self.vm.console.skip()
         await self.vm.resume()
-        self.came_back()
+        await self.came_back()
 
     async def relocate(self) -> float:
         """See `VM.relocate`."""
@@ -119,13 +125,36 @@ class Mover:
             nonlocal downtime_s
             downtime_s = await self._move()
 
-        await self._changed(follow)
+        await self._movable.unplug(self.spec)
+        try:
+            await self._changed(follow)
+        finally:
+            await self._movable.plug(self.spec, self.launch.accel)
         return downtime_s
 
-    def came_back(self) -> None:
-        """The machine goes on in a state of before."""
+    async def came_back(self) -> None:
+        """The machine goes on in a state of before: give it back what that cannot hold."""
+        await self._movable.plug(self.spec, self.launch.accel)
+        if self.launch.agent is not None:
+            await self.close()
+            self._setting_clock = asyncio.get_running_loop().create_task(
+                _set_clock(Agent(self.launch.agent)), name="set the guest's clock"
+            )
         if self.on_return is not None:
             self.on_return()
+
+    async def close(self) -> None:
+        """Wait no longer for the guest's agent."""
+        if self._setting_clock is not None:
+            self._setting_clock.cancel()
+            await asyncio.wait((self._setting_clock,))
+
+    @property
+    def _movable(self) -> Movable:
+        occupant = self.seat.occupant
+        if not isinstance(occupant, Movable):
+            raise UnsupportedError("suspend", self.driver.name, "its machines cannot be saved")
+        return occupant
 
     async def _move(self) -> float:
         """Start a process, send it the machine, and let it go on there."""
@@ -180,13 +209,25 @@ class Mover:
     async def _standing(self) -> AsyncIterator[None]:
         """The machine is paused for the block; it goes on afterwards if it did before."""
         was_running = self.vm.journal.state is State.RUNNING
+        await self._movable.unplug(self.spec)
         if was_running:
             await self.vm.pause()
         try:
             yield
         finally:
-            if was_running and not self.seat.is_ended:
-                await self.vm.resume()
+            if not self.seat.is_ended:
+                if was_running:
+                    await self.vm.resume()
+                await self._movable.plug(self.spec, self.launch.accel)
+
+
+async def _set_clock(agent: Agent) -> None:
+    """Step the guest's clock to that of this host; a guest without an agent keeps its own."""
+    try:
+        stepped_s = await agent.set_clock(SystemClock().wall_s())
+        _log.info("the guest's clock was stepped by %.1f s", stepped_s)
+    except (AgentError, MachineTimeoutError) as error:
+        _log.warning("the guest's clock was not set: %s", error)
 
 
 def _likeness(spec: MachineSpec) -> MachineSpec:

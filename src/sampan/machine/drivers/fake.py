@@ -240,6 +240,12 @@ class FakeMachine:
         """See `Movable.build`."""
         return Build(version="fake")
 
+    async def unplug(self, spec: MachineSpec) -> None:
+        """See `Movable.unplug`; there is nothing that could not be saved."""
+
+    async def plug(self, spec: MachineSpec, accel: Accelerator) -> None:
+        """See `Movable.plug`."""
+
     async def save(self, state: Sink, progress: Progress) -> None:
         """See `Movable.save`: how far the script is, and what was typed."""
         del progress

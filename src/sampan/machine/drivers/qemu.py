@@ -20,10 +20,10 @@ from sampan.machine.agent.link import Link, Plug
 from sampan.machine.console import Console, Line
 from sampan.machine.control import Control
 from sampan.machine.driver import Build, Capability, Launch, Sink
-from sampan.machine.drivers import qemu_argv, qemu_disk, qemu_state
+from sampan.machine.drivers import qemu_argv, qemu_disk, qemu_state, qemu_vsock
 from sampan.machine.error import MachineEndedError, MachineError, MachineTimeoutError
 from sampan.machine.forward import Forward
-from sampan.machine.model import End, Ending, MachineSpec, Verdict
+from sampan.machine.model import Accelerator, End, Ending, MachineSpec, Verdict
 from sampan.machine.state import Folder
 
 _log = log.get(__name__)
@@ -151,6 +151,20 @@ class Qemu:
         """See `Movable.build`."""
         kind = await self.execute("qom-get", {"path": "/machine", "property": "type"})
         return Build(version=self._version, machine=str(kind))
+
+    async def unplug(self, spec: MachineSpec) -> None:
+        """See `Movable.unplug`.
+
+        Raises:
+            MachineTimeoutError: the guest does not let go of the device.
+        """
+        if spec.vsock is not None:
+            await qemu_state.unplug(self, qemu_vsock.DEVICE)
+
+    async def plug(self, spec: MachineSpec, accel: Accelerator) -> None:
+        """See `Movable.plug`."""
+        if spec.vsock is not None:
+            await self.execute("device_add", dict(qemu_vsock.properties(spec, accel)))
 
     async def save(self, state: Sink, progress: Progress) -> None:
         """See `Movable.save` and `qemu_state.save`."""

@@ -86,9 +86,12 @@ def build(spec: MachineSpec, *, accel: Accelerator, wiring: Wiring) -> tuple[str
         *qemu_disk.words(spec),
         *qemu_agent.words(wiring.agent_fd),
         *qemu_share.words(spec, accel, wiring.share_paths),
-        *qemu_vsock.words(spec, accel, _escape(wiring.vsock_path)),
         *(("-device", "qemu-xhci,id=usb0") if spec.usb else ()),
         *(word for device in spec.devices for word in ("-device", device)),
+        # last, so that others have the same places on their bus when it is plugged in later
+        *qemu_vsock.words(
+            spec, accel, _escape(wiring.vsock_path), is_plugged_in=not wiring.incoming
+        ),
         *(("-incoming", "defer") if wiring.incoming else ()),
     )  # fmt: skip
 

@@ -18,10 +18,11 @@ from typing import Protocol
 from sampan.base.progress import Task
 from sampan.machine import qmp
 from sampan.machine.driver import Sink
-from sampan.machine.error import MachineEndedError, MachineError
+from sampan.machine.error import MachineEndedError, MachineError, MachineTimeoutError
 
 _UNLIMITED = 1 << 40  # bytes a second
 _CHUNK = 1 << 20
+UNPLUG_S = 15.0
 _DONE = ("completed", "failed", "cancelled")
 
 
@@ -101,6 +102,31 @@ async def save(process: Process, path: Path, state: Sink, task: Task) -> None:
                 await migration.completed()
         finally:
             _remove(path)
+
+
+async def unplug(process: Process, device: str) -> None:
+    """Take a device out of a running machine; its guest has to let go of it.
+
+    Raises:
+        MachineTimeoutError: it does not.
+    """
+    gone: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+    def noticed(notice: qmp.Notice) -> None:
+        is_it = notice.name == "DEVICE_DELETED" and notice.data.get("device") == device
+        if is_it and not gone.done():
+            gone.set_result(None)
+
+    process.listen(noticed)
+    await process.execute("device_del", {"id": device})
+    try:
+        async with asyncio.timeout(UNPLUG_S):
+            await gone
+    except TimeoutError:
+        raise MachineTimeoutError(
+            f"the guest has not let go of its device {device} within {UNPLUG_S:g} s",
+            hint="it cannot before it has booted, or without support for hot-plugging",
+        ) from None
 
 
 async def load(process: Process, source: str) -> None:

@@ -20,8 +20,13 @@ def properties(spec: MachineSpec, accel: Accelerator) -> dict[str, str]:
     return {**made, "bus": _PORT} if _has_pcie(spec, accel) else made
 
 
-def words(spec: MachineSpec, accel: Accelerator, path: str) -> tuple[str, ...]:
-    """The words for a machine whose back end listens at `path` (escaped); none without vsock."""
+def words(
+    spec: MachineSpec, accel: Accelerator, path: str, *, is_plugged_in: bool = True
+) -> tuple[str, ...]:
+    """The words for a machine whose back end listens at `path` (escaped); none without vsock.
+
+    Unless `is_plugged_in`, all is there but the device itself.
+    """
     if spec.vsock is None:
         return ()
     port: tuple[str, ...] = ()
@@ -30,7 +35,8 @@ def words(spec: MachineSpec, accel: Accelerator, path: str) -> tuple[str, ...]:
     device = properties(spec, accel)
     driver = device.pop("driver")
     options = ",".join([driver, *(f"{name}={value}" for name, value in device.items())])
-    return ("-chardev", f"socket,id={CHARDEV},path={path}", *port, "-device", options)
+    plugged = ("-device", options) if is_plugged_in else ()
+    return ("-chardev", f"socket,id={CHARDEV},path={path}", *port, *plugged)
 
 
 def _has_pcie(spec: MachineSpec, accel: Accelerator) -> bool:
