@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import click
 
 from sampan.base import log
-from sampan.cli import detach, device, enrol, report, share
+from sampan.cli import detach, device, enrol, report, share, vsock
 from sampan.cli.net import place, setting
 from sampan.cli.settings import Settings
 from sampan.errors import ExitCode, SampanError, UsageError
@@ -61,7 +61,7 @@ class _Later(NamedTuple):
 
 
 _LATER = (
-    _Later("--fw"), _Later("--vsock-ports"),
+    _Later("--fw"),
     _Later("--iso", takes_value=False), _Later("--squashfs", takes_value=False),
     _Later("--uefi", takes_value=False),
 )  # fmt: skip
@@ -120,6 +120,7 @@ def _later_flags(command: Callable[..., Any]) -> Callable[..., Any]:
 @enrol.options
 @device.options
 @share.options
+@vsock.option
 @functools.partial(setting.options, only=_NETWORK_FLAGS)
 @_later_flags
 @click.pass_obj
@@ -137,6 +138,7 @@ def command(
     stop_timeout: float,
     devices: device.Flags,
     shares: share.Flags,
+    vsock_ports: tuple[str, ...],
     enrolment: enrol.Flags,
     wanted: dict[str, object],
 ) -> int:
@@ -170,7 +172,8 @@ def command(
     spec.check()
     spec = share.shared(spec, shares)
     state = enrolment.state or device.state_folder(path)
-    keeps = state if device.keeps_files(devices) else None
+    spec = vsock.plugged(spec, vsock_ports, state)
+    keeps = state if device.keeps_files(devices) or vsock_ports else None
     root = runtime_root(runtime_folder(os.environ))
     with ExitStack() as stack:
         claim = stack.enter_context(
