@@ -1,3 +1,4 @@
+import errno
 import fcntl
 import os
 import struct
@@ -188,6 +189,17 @@ def test_a_disk_made_meanwhile_is_not_replaced(tmp_path, monkeypatch):
     monkeypatch.setattr(disk, "_image_tool", race)
     assert disk.prepare(Wanted(size_bytes=MIB), path).format is DiskFormat.RAW
     assert path.read_bytes().startswith(b"theirs")
+
+
+def test_a_filesystem_without_hard_links(tmp_path, monkeypatch):
+    def refuse(source, target):
+        raise PermissionError(errno.EPERM, "Operation not permitted")
+
+    monkeypatch.setattr(disk.os, "link", refuse)
+    path = tmp_path / "disk.img"
+    disk.prepare(Wanted(size_bytes=MIB, format=DiskFormat.RAW), path)
+    assert path.stat().st_size == MIB
+    assert [each.name for each in tmp_path.iterdir()] == ["disk.img"]
 
 
 def test_what_a_killed_process_left_is_removed(tmp_path):

@@ -10,6 +10,7 @@ disks, so a qcow2 header that names files of the host is believed only if `forma
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 import secrets
@@ -255,11 +256,20 @@ def _appearing(path: Path) -> Iterator[Path]:
             fcntl.flock(descriptor, fcntl.LOCK_EX)  # not stale: see fs.remove_stale
         yield new
         os.fsync(descriptor)
-        os.link(new, path)
+        _name(new, path)
         fs.sync_folder(path.parent)
     finally:
         os.close(descriptor)
         new.unlink(missing_ok=True)
+
+
+def _name(new: Path, path: Path) -> None:
+    try:
+        os.link(new, path)
+    except OSError as error:
+        if error.errno not in (errno.EPERM, errno.ENOTSUP) or path.exists():
+            raise
+        new.rename(path)  # a filesystem without hard links, such as FAT
 
 
 def _grow(path: Path, kind: DiskFormat, size_bytes: int) -> None:

@@ -113,6 +113,15 @@ def test_a_machine_without_disks(bench):
         formatting.main([], bench.host)
 
 
+def test_a_disk_with_large_sectors_is_refused(bench):
+    path = bench.add("vda", size=16 * MIB)
+    (bench.sys / "block" / "vda" / "queue").mkdir()
+    (bench.sys / "block" / "vda" / "queue" / "logical_block_size").write_text("4096\n")
+    with pytest.raises(AgentError, match="have not 512 bytes"):
+        formatting.main([], bench.host)
+    assert device.is_empty(str(path))
+
+
 def test_mkfs_fails(bench, monkeypatch):
     path = bench.add("vda", size=16 * MIB)
     monkeypatch.setattr(formatting.process, "run", lambda words: (1, "no space"))

@@ -138,6 +138,19 @@ def test_what_is_left_out_is_said(bench, disc, named, capsys):
     assert named == []
 
 
+def test_halves_of_characters_do_no_harm(bench, disc, named, capsys):
+    files, _ = disc
+    bench.add("sr0", content=CONFIG)
+    half = {"content": "\ud800"}
+    tree = {"\ud800": half, "a": half, "hostname": half, "userdata": {"entries": {}}}
+    files["config"] = json.dumps(tree).encode()
+    assert run(bench) == 0
+    said = capsys.readouterr().out.encode().decode("ascii")
+    assert said.count("left out") == 4
+    assert named == []
+    assert config(bench)["userdata"] == json.dumps(tree)
+
+
 def test_a_name_the_kernel_refuses(bench, capsys, monkeypatch):
     def refuse(name):
         raise PermissionError(1, "Operation not permitted")

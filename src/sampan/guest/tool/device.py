@@ -52,6 +52,14 @@ class Host:
         except (OSError, ValueError):
             return 0
 
+    def sector_bytes(self, disk: str) -> int:
+        """What a disk itself calls a sector."""
+        try:
+            with open(f"{self._block}/{disk}/queue/logical_block_size", encoding="ascii") as stream:
+                return int(stream.read())
+        except (OSError, ValueError):
+            return SECTOR_BYTES
+
     def volumes(self) -> list[tuple[str, Volume]]:
         """The device files that have a filesystem, with it: of partitions, disks and discs."""
         found = []

@@ -77,6 +77,8 @@ def _is_empty(host: Host, disk: str) -> bool:
 
 
 def _format(host: Host, disk: str, label: str, *, gpt: bool) -> None:
+    if host.sector_bytes(disk) != table.SECTOR_BYTES:
+        raise AgentError(f"the sectors of {disk} have not {table.SECTOR_BYTES} bytes")
     sectors = host.sectors(disk)
     if gpt:
         layout = table.gpt(sectors, os.urandom(16), os.urandom(16))

@@ -126,6 +126,8 @@ def parse_facts(data: bytes) -> dict[str, str]:
 def write(found: Found, folder: str) -> None:
     """Write what was found below `folder`, and give this machine its name."""
     os.makedirs(folder, exist_ok=True)
+    with open(f"{folder}/userdata", "wb") as stream:
+        stream.write(found.userdata)
     data = parse_tree(found.userdata)
     base = {
         "provider": {"content": found.provider},
@@ -133,20 +135,18 @@ def write(found: Found, folder: str) -> None:
     }
     problems = tree.write(folder, base)
     if data is not None:
+        if data.pop("userdata", None) is not None:
+            problems.append("/userdata, which is all of the data as it came")
         problems += tree.write(folder, data)
-    with open(f"{folder}/userdata", "wb") as stream:
-        stream.write(found.userdata)
     for problem in problems:
-        print(f"metadata: left out: {problem}")
+        print(f"metadata: left out: {_printable(problem)}")
     name = tree.content(data, "hostname").strip() or found.facts.get("hostname", "")
     if name:
         set_hostname(name)
-    print(
-        f"metadata: from {found.provider}, {len(found.userdata)} bytes" + f", {name}" * bool(name)
-    )
+    print(f"metadata: {len(found.userdata)} bytes from {found.provider}")
 
 
-def parse_tree(userdata: bytes) -> object:
+def parse_tree(userdata: bytes) -> dict[str, object] | None:
     """The data as JSON, None if it is something else, which is no fault."""
     try:
         parsed = json.loads(userdata)
@@ -157,10 +157,16 @@ def parse_tree(userdata: bytes) -> object:
 
 def set_hostname(name: str) -> None:
     """Give this machine a name; one that cannot be is said and left."""
-    if len(name) > _MAX_HOSTNAME or not all(c.isalnum() or c in "-._" for c in name):
-        print(f"metadata: {name[:80]!r} is no name for a host")
+    plain = name.isascii() and all(letter.isalnum() or letter in "-._" for letter in name)
+    if len(name) > _MAX_HOSTNAME or not plain:
+        print(f"metadata: {name[:80]!a} is no name for a host")
         return
     try:
         socket.sethostname(name)
     except OSError as error:
         print(f"metadata: cannot be called {name}: {error.strerror}")
+
+
+def _printable(text: str) -> str:
+    """`text` for any console; it may hold halves of characters, as JSON does."""
+    return text.encode("ascii", "backslashreplace").decode()
