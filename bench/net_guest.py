@@ -28,7 +28,8 @@ from pathlib import Path
 from net_table import rows
 
 from sampan import machine, spec
-from sampan.desktop.network import Link, Networking, Options, connection
+from sampan.desktop.link import Link
+from sampan.desktop.network import Networking, Options, connection
 from sampan.image import build
 from sampan.image.output import Output
 from sampan.machine.drivers import qemu_argv

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from sampan.desktop.network import Link, Networking, Options, connection, published_by_machine
+from sampan.desktop.link import Link
+from sampan.desktop.network import Networking, Options, connection, published_by_machine
 from sampan.errors import SampanError, UsageError
 from sampan.machine import Forward, MachineSpec, Network
 from sampan.machine.drivers.qemu_argv import mac_address

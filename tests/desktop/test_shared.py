@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from sampan.desktop import shared
-from sampan.desktop.network import Link, Networking, Options, connection
+from sampan.desktop.link import Link
+from sampan.desktop.network import Networking, Options, connection
 from sampan.errors import SampanError, UsageError
 from sampan.machine.model import MachineSpec, Network
 from sampan.net.runtime.control.client import Client

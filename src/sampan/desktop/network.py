@@ -8,9 +8,7 @@ network that another process serves.
 
 from __future__ import annotations
 
-import secrets
 import socket
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from enum import StrEnum
@@ -19,12 +17,12 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from sampan.desktop.link import DEFAULT_LINK, Link, attached, mac_of
 from sampan.errors import SampanError, UsageError
 from sampan.machine.drivers.qemu_argv import mac_address
 from sampan.machine.forward import Forward as MachineForward
 from sampan.machine.forward import Protocol
 from sampan.machine.model import MachineSpec, Network
-from sampan.machine.state import runtime_root
 from sampan.net.setting import Fixed, Settings, addresses
 from sampan.net.wire.address import format_ip
 
@@ -42,17 +40,6 @@ class Networking(StrEnum):
     TAP = "tap"  # a TAP device of the host
     BRIDGE = "bridge"  # a bridge of the host
     NONE = "none"
-
-
-class Link(StrEnum):
-    """How frames come to a network of ours: through a socket, or in the guest's memory."""
-
-    STREAM = "stream"
-    VHOST_USER = "vhost-user"
-
-
-# several times as fast (bench/RESULTS.md); sharing memory that way takes Linux
-DEFAULT_LINK = Link.VHOST_USER if sys.platform == "linux" else Link.STREAM
 
 
 class Published(msgspec.Struct, frozen=True, kw_only=True):
@@ -133,6 +120,15 @@ def connection(
             yield made
 
 
+def planned(spec: MachineSpec, options: Options) -> MachineSpec:
+    """What the spec of a machine will say of its network, without making one; its link aside."""
+    if options.networking not in (Networking.SHARED, Networking.VPNKIT):
+        return _not_ours(spec, options).spec
+    mac = spec.mac if options.join is not None else spec.mac or mac_address(spec.name)
+    link = Link.STREAM if options.join and options.link is Link.VHOST_USER else options.link
+    return msgspec.structs.replace(spec, network=link.network, mac=mac)
+
+
 def _not_ours(spec: MachineSpec, options: Options) -> Connection:
     for what, given in (
         ("a fixed address takes", options.address),
@@ -162,6 +158,9 @@ def _joined(spec: MachineSpec, options: Options, path: Path) -> Iterator[Connect
             f"the network at {path} is somebody else's to configure",
             hint="ports: sampan net expose; all else: flags of sampan net serve",
         )
+    if options.link in (Link.DATAGRAM, Link.VPNKIT):  # the hypervisor itself connects
+        yield Connection(msgspec.structs.replace(spec, network=options.link.network), None, path)
+        return
     with _connected(path) as ours:
         yield Connection(msgspec.structs.replace(spec, network=Network.STREAM), ours)
 
@@ -178,6 +177,10 @@ def _member(spec: MachineSpec, options: Options) -> Iterator[Connection]:
             hint="flags of a network take --networking vpnkit",
         )
     folder = options.control_folder
+    if options.link in (Link.DATAGRAM, Link.VPNKIT):
+        raise UsageError(
+            "only machines of QEMU join the shared network", hint="leave --networking away"
+        )
     if folder is None:
         raise UsageError("there is no folder where the shared network could be controlled")
     spec = msgspec.structs.replace(spec, mac=spec.mac or mac_address(spec.name))
@@ -219,7 +222,7 @@ def _own(spec: MachineSpec, options: Options, stop: Callable[[], None]) -> Itera
     raise_limit()
     forwards = tuple(each for text in options.publish for each in forward.parse(text))
     spec = msgspec.structs.replace(spec, mac=spec.mac or mac_address(spec.name))
-    plugged = _plugged if options.link is Link.STREAM else _shared
+    plugged = _plugged if options.link is Link.STREAM else _attached
     with (
         UserNetwork(_settings(spec, options, forwards)) as network,
         plugged(network, spec, options) as made,
@@ -236,32 +239,16 @@ def _plugged(network: UserNetwork, spec: MachineSpec, _: Options) -> Iterator[Co
 
     ours, theirs = socket.socketpair()
     with ours, theirs:
-        network.plug(StreamLink(ours.detach()), name=spec.name, mac=_mac(spec))
+        network.plug(StreamLink(ours.detach()), name=spec.name, mac=mac_of(spec))
         yield Connection(msgspec.structs.replace(spec, network=Network.STREAM), theirs)
 
 
 @contextmanager
-def _shared(network: UserNetwork, spec: MachineSpec, options: Options) -> Iterator[Connection]:
-    """Where the machine's hypervisor connects, to share its memory."""
-    from sampan.net.runtime.attach.vhost import listen_vhost
-
-    # QEMU passes descriptors only to sockets with a path
-    path = runtime_root(options.runtime_root) / f"net-{secrets.token_hex(3)}"
-    listener = network.call(
-        lambda inner: listen_vhost(
-            inner.engine.loop, path, lambda link, name: inner.plug(link, name=name, mac=_mac(spec)),
-            name=spec.name,
-        )
-    )  # fmt: skip
-    try:
-        made = msgspec.structs.replace(spec, network=Network.VHOST_USER)
+def _attached(network: UserNetwork, spec: MachineSpec, options: Options) -> Iterator[Connection]:
+    """Where the machine's hypervisor connects."""
+    with attached(network, spec, options.link, options.runtime_root) as path:
+        made = msgspec.structs.replace(spec, network=options.link.network)
         yield Connection(made, link_path=path)
-    finally:
-        network.call(lambda _: listener.close())
-
-
-def _mac(spec: MachineSpec) -> bytes:
-    return bytes.fromhex(spec.mac.replace(":", ""))
 
 
 def _settings(spec: MachineSpec, options: Options, forwards: tuple[Forward, ...]) -> Settings:
