@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+pytest_plugins = ["pytester"]  # for tests of our own plugin
+
 FAKE_QEMU = Path(__file__).parent / "machine" / "fake_qemu.py"
 
 

@@ -14,11 +14,15 @@ not know Sampan's network either: a machine takes the descriptor of a link, and
 `machine.VM.launch` is the same for asyncio.
 """
 
-from sampan.machine.blocking import Machine, launch, resume
-from sampan.machine.device import Disk, DiskFormat, Share, ShareKind, Vsock
-from sampan.machine.forward import Forward
-from sampan.machine.lifecycle import VM, LaunchOptions
-from sampan.machine.model import Accelerator, Arch, End, Ending, MachineSpec, Network
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from sampan.machine.blocking import Machine, launch, resume
+    from sampan.machine.device import Disk, DiskFormat, Share, ShareKind, Vsock
+    from sampan.machine.forward import Forward
+    from sampan.machine.lifecycle import VM, LaunchOptions
+    from sampan.machine.model import Accelerator, Arch, End, Ending, MachineSpec, Network
 
 __all__ = [
     "VM",
@@ -39,3 +43,33 @@ __all__ = [
     "launch",
     "resume",
 ]
+
+_HOMES = {
+    "VM": "lifecycle",
+    "Accelerator": "model",
+    "Arch": "model",
+    "Disk": "device",
+    "DiskFormat": "device",
+    "End": "model",
+    "Ending": "model",
+    "Forward": "forward",
+    "LaunchOptions": "lifecycle",
+    "Machine": "blocking",
+    "MachineSpec": "model",
+    "Network": "model",
+    "Share": "device",
+    "ShareKind": "device",
+    "Vsock": "device",
+    "launch": "blocking",
+    "resume": "blocking",
+}
+
+
+def __getattr__(name: str) -> object:
+    # all of it takes a quarter of a second to import, and pytest imports a module from here
+    # at every start (`pytest_plugin`)
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
+    globals()[name] = value
+    return value

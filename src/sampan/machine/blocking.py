@@ -72,6 +72,15 @@ class BlockingConsole:
         """What the console has shown so far, as plain text."""
         return str(self._console.transcript)
 
+    @property
+    def position(self) -> int:
+        """How many characters it has shown so far."""
+        return self._console.transcript.end
+
+    def since(self, position: int) -> str:
+        """What it has shown after `position`, as plain text."""
+        return self._console.transcript.since(position)
+
 
 class Machine:
     """A running machine; see `sampan.machine.lifecycle.VM`."""
