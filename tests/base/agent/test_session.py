@@ -17,7 +17,7 @@ class Pair:
         numbers = itertools.count(1)
         self.caller = Caller(lambda: next(numbers).to_bytes(16, "big"))
         self.server = Server()
-        self.events = {self.caller: [], self.server: []}
+        self.events: dict[session.Session, list[Event]] = {self.caller: [], self.server: []}
 
     def carry(self):
         """All that is said, back and forth, until nobody says anything; welcomes included."""

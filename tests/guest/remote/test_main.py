@@ -3,7 +3,8 @@ import time
 
 import pytest
 
-from sampan.guest.remote import main
+from sampan.guest.remote import main, port
+from sampan.guest.remote.server import Agent
 
 
 def test_what_it_says_of_itself():
@@ -20,7 +21,7 @@ def test_the_clock(monkeypatch):
 def test_a_machine_without_the_port(monkeypatch, capsys):
     """It waits for one, which here is a device that cannot be opened."""
     found = iter([None, None, "/no/such/port"])
-    monkeypatch.setattr(main.port, "find", lambda: next(found))
+    monkeypatch.setattr(port, "find", lambda: next(found))
     monkeypatch.setattr(main, "_LOOK_AGAIN_S", 0.0)
     assert main.main() == 1
     said = capsys.readouterr().err
@@ -31,12 +32,12 @@ def test_a_machine_without_the_port(monkeypatch, capsys):
 def test_it_serves_the_port(monkeypatch):
     served = []
 
-    class Served(main.Agent):
+    class Served(Agent):
         def run(self):
             served.append(self)
 
     monkeypatch.setattr(main, "Agent", Served)
-    monkeypatch.setattr(main.port, "find", lambda: "/dev/null")
+    monkeypatch.setattr(port, "find", lambda: "/dev/null")
     assert main.main() == 1
     assert len(served) == 1
 

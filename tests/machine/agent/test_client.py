@@ -98,7 +98,11 @@ def test_many_at_once(agent):
 
 def test_a_terminal(agent):
     command = Command(
-        argv=("sh", "-c", "trap 'stty size; exit 5' WINCH; tty; stty size; while :; do sleep 0.1; done"),
+        argv=(
+            "sh",
+            "-c",
+            "trap 'stty size; exit 5' WINCH; tty; stty size; while :; do sleep 0.1; done",
+        ),
         terminal=Window(30, 99),
     )
 
@@ -214,7 +218,9 @@ def test_what_the_agent_does_not_know(agent):
 
 
 def test_no_agent(agent):
-    with pytest.raises(NoAgentError, match=r"no agent answers in the machine after 0\.2 s") as caught:
+    with pytest.raises(
+        NoAgentError, match=r"no agent answers in the machine after 0\.2 s"
+    ) as caught:
         run(agent, lambda there: there.exec(["true"]), started=False, patience_s=0.2)
     assert "sampan/agent" in caught.value.hint
 

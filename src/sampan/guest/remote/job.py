@@ -185,8 +185,15 @@ def _add_pipe(ours: list[int], theirs: list[int], *, outward: bool) -> None:
 
 def _fork(work: Callable[[], int], streams: list[int], *, controls: bool) -> int:
     """Start the child with these three descriptors; `controls`: the first is its terminal."""
-    pid = os.fork()
+    # a signal for the child waits until it has no handlers of ours any more
+    unblocked = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
+    try:
+        pid = os.fork()
+    except OSError:
+        signal.pthread_sigmask(signal.SIG_SETMASK, unblocked)
+        raise
     if pid:
+        signal.pthread_sigmask(signal.SIG_SETMASK, unblocked)
         return pid
     status = 1
     try:
@@ -194,6 +201,7 @@ def _fork(work: Callable[[], int], streams: list[int], *, controls: bool) -> int
         for number in (signal.SIGPIPE, signal.SIGCHLD, signal.SIGTERM, signal.SIGINT):
             signal.signal(number, signal.SIG_DFL)
         signal.set_wakeup_fd(-1)
+        signal.pthread_sigmask(signal.SIG_SETMASK, unblocked)
         for place, descriptor in enumerate([os.dup(each) for each in streams]):
             os.dup2(descriptor, place)
         os.closerange(3, 4096)

@@ -177,10 +177,10 @@ class Link:
         if self._again is not None:
             self._again.cancel()
         self.begin(why)
-        self._greet()
+        self._again = self._loop.call_later(_GREET_AGAIN_S, self._greet)
 
     def _greet(self) -> None:
-        """Greet, and again later, as long as nobody answers."""
+        """Greet again, as long as nobody answers; it may not have been heard."""
         if not self.is_up and not self._is_paused and not self._session.unsent_bytes:
             self._session.hello()
             self._flush()

@@ -1,0 +1,63 @@
+"""The same names without asyncio."""
+
+import asyncio
+import threading
+import time
+
+import pytest
+
+from sampan.machine.agent import ExecError
+from sampan.machine.agent.blocking import BlockingAgent
+
+
+class Runner:
+    def __init__(self, loop):
+        self._loop = loop
+
+    def run(self, work):
+        return asyncio.run_coroutine_threadsafe(work, self._loop).result(30)
+
+    def call(self, function):
+        async def called():
+            return function()
+
+        return self.run(called())
+
+
+@pytest.fixture
+def blocking(agent):
+    started, leave = threading.Event(), None
+    made = []
+
+    async def live():
+        nonlocal leave
+        async with agent() as there:
+            leave = asyncio.Event()
+            made.append(BlockingAgent(there, Runner(asyncio.get_running_loop())))
+            started.set()
+            await leave.wait()
+
+    thread = threading.Thread(target=lambda: asyncio.run(live()))
+    thread.start()
+    started.wait(30)
+    yield made[0]
+    made[0]._runner.call(leave.set)
+    thread.join(30)
+
+
+def test_everything_once(blocking, tmp_path):
+    blocking.ready()
+    assert blocking.exec(["cat"], input=b"x", check=True).stdout == b"x"
+    with pytest.raises(ExecError):
+        blocking.exec(["false"], check=True)
+    (tmp_path / "file").write_text("text")
+    blocking.copy_to(tmp_path / "file", f"{tmp_path}/there")
+    blocking.copy_from(f"{tmp_path}/there", tmp_path / "back")
+    assert (tmp_path / "back").read_text() == "text"
+    assert abs(blocking.set_clock(time.time())) < 10
+    assert isinstance(blocking.ports(), tuple)
+    blocking.replay([f"{tmp_path}/file"])
+    blocking.resync()
+    assert blocking.exec(["echo", "again"]).text == "again"
+    with pytest.raises(Exception, match="in the machine"):
+        blocking.mount_share("tag", f"{tmp_path}/at", kind="no-such-type")
