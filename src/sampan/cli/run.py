@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import click
 
 from sampan.base import log
-from sampan.cli import detach, device, enrol, report, share, vsock
+from sampan.cli import backend, detach, device, enrol, report, share, vsock
+from sampan.cli.backend import Backend
 from sampan.cli.net import place, setting
 from sampan.cli.settings import Settings
 from sampan.errors import ExitCode, SampanError, UsageError
@@ -43,14 +44,11 @@ second one ends it at once. The exit status is 0 when the guest powered itself o
 """
 
 _log = log.get(__name__)
-_BACKENDS = ("qemu",)
-_LATER_NETWORKS = ("vmnet",)
-_NETWORK_ALIASES = {"default": "vpnkit", "docker-for-mac": "shared"}
+_NETWORK_ALIASES = {"default": "vpnkit", "docker-for-mac": "shared", "vmnet": "user"}
 _NETWORK_FLAGS = frozenset({
     "--subnet", "--prefix6", "--mtu", "--dns", "--hosts", "--search", "--host-access", "--policy",
     "--proxy", "--http-view", "--har",
 })  # fmt: skip
-_LATER_BACKENDS = ("hyperkit", "virtualization", "virtualization.framework", "vfkit")
 
 
 class _Later(NamedTuple):
@@ -87,7 +85,7 @@ def _later_flags(command: Callable[..., Any]) -> Callable[..., Any]:
 
 
 @click.command("run", epilog=_EPILOG)
-@click.argument("words", metavar="[qemu] PATH", nargs=-1, required=True)
+@click.argument("words", metavar="[BACKEND] PATH", nargs=-1, required=True)
 @click.option("--cpus", type=int, default=1, show_default=True, help="Number of processors.")
 @click.option(
     "--mem", default="1024", show_default=True, metavar="SIZE",
@@ -103,7 +101,7 @@ def _later_flags(command: Callable[..., Any]) -> Callable[..., Any]:
     help="vpnkit: a network of its own, in this process (vpnkit,stream and vpnkit,vhost-user "
     "choose how frames come to it); vpnkit,PATH: that of sampan net serve --listen qemu:PATH; "
     "shared (or docker-for-mac): one that all machines which say so are on; "
-    "user: QEMU's own; tap,IF and bridge,IF: a device of the host; none.",
+    "user (or vmnet): the hypervisor's own; tap,IF and bridge,IF: a device of the host; none.",
 )  # fmt: skip
 @click.option("--ip", default="", metavar="ADDRESS", help="The guest's address, by DHCP.")
 @click.option(
@@ -116,6 +114,9 @@ def _later_flags(command: Callable[..., Any]) -> Callable[..., Any]:
 @click.option(
     "--stop-timeout", type=click.FloatRange(min=0), default=30.0, show_default=True, metavar="SECONDS",
     help="How long the guest may take to power off after SIGTERM.",
+)  # fmt: skip
+@click.option(
+    "--dry-run", is_flag=True, help="Print the hypervisor's command line instead of running it.",
 )  # fmt: skip
 @enrol.options
 @device.options
@@ -136,28 +137,32 @@ def command(
     arch: str | None,
     kernel: bool,
     stop_timeout: float,
+    dry_run: bool,
     devices: device.Flags,
     shares: share.Flags,
     vsock_ports: tuple[str, ...],
     enrolment: enrol.Flags,
     wanted: dict[str, object],
 ) -> int:
-    """Boot the system built as PATH in a virtual machine, with its console here."""
+    """Boot the system built as PATH in a virtual machine, with its console here.
+
+    BACKEND is qemu, or on a Mac vfkit (also: virtualization, virtualization.framework) or
+    hyperkit. The drivers of these two were never run on a Mac.
+    """
     from msgspec.structs import replace
 
     from sampan.desktop import bundle, session
     from sampan.machine.driver import Capability
-    from sampan.machine.drivers.qemu import QemuDriver
     from sampan.machine.model import MachineSpec
     from sampan.machine.state import runtime_root
 
     del kernel  # kept for those who type it: there is only this way to boot so far
     child = detach.inherited()
-    if enrolment.detached and child is None:
+    if enrolment.detached and child is None and not dry_run:
         return _detached(settings)
-    path = _path(words)
+    chosen, path = backend.split(words)
     found = bundle.find(path)
-    driver = QemuDriver(virtiofsd=shares.virtiofsd)
+    driver = backend.driver(chosen, virtiofsd=shares.virtiofsd, state=enrolment.state)
     spec = MachineSpec(
         kernel=found.kernel,
         initrd=found.initrd,
@@ -173,6 +178,15 @@ def command(
     spec = share.shared(spec, shares)
     state = enrolment.state or device.state_folder(path)
     spec = vsock.plugged(spec, vsock_ports, state)
+    wired = _network(networking, chosen, publish=publish, address=ip, wanted=wanted)
+    if dry_run:
+        click.echo(
+            backend.preview(
+                chosen, spec, network=wired, devices=devices, state=state,
+                runtime_folder=runtime_folder(os.environ),
+            )
+        )  # fmt: skip
+        return ExitCode.DONE
     keeps = state if device.keeps_files(devices) or vsock_ports else None
     root = runtime_root(runtime_folder(os.environ))
     with ExitStack() as stack:
@@ -187,7 +201,7 @@ def command(
             claim.describe(spec)
         options = session.Options(
             stdio=_stdio(console, is_detached=enrolment.detached),
-            network=_network(networking, publish=publish, address=ip, wanted=wanted),
+            network=wired,
             runtime_root=root,
             power_off_deadline_s=stop_timeout,
             claim=claim,
@@ -231,20 +245,6 @@ def runtime_folder(environment: Mapping[str, str]) -> Path | None:
     return base / "sampan" if base.is_absolute() and base.is_dir() else None
 
 
-def _path(words: tuple[str, ...]) -> Path:
-    if len(words) == 1 and words[0] not in (*_BACKENDS, *_LATER_BACKENDS):
-        return Path(words[0])
-    if words[0] in _LATER_BACKENDS:
-        raise UsageError(
-            f"cannot run machines with {words[0]} yet", hint="leave it away: QEMU is used"
-        )
-    if len(words) == 2 and words[0] in _BACKENDS:
-        return Path(words[1])
-    if len(words) == 1:
-        raise UsageError("the name of the system is missing", hint=f"sampan run {words[0]} PATH")
-    raise UsageError(f"cannot run several systems at once: {' '.join(words)}")
-
-
 def _mem_mib(text: str) -> int:
     from sampan.base.units import parse_size
 
@@ -270,12 +270,12 @@ def _arch(text: str | None, found: Bundle) -> Arch:
 
 
 def _network(
-    kind: str, *, publish: tuple[str, ...], address: str, wanted: dict[str, object]
+    kind: str, chosen: Backend, *, publish: tuple[str, ...], address: str, wanted: dict[str, object]
 ) -> network.Options:
     from msgspec.structs import replace
 
     return replace(
-        _networking(kind),
+        _networking(kind, chosen),
         publish=publish,
         address=address,
         settings=setting.build(wanted) if wanted else None,
@@ -284,17 +284,19 @@ def _network(
     )
 
 
-def _networking(text: str) -> network.Options:
+def _networking(text: str, chosen: Backend) -> network.Options:
     """What `--networking` says: the kind, and what belongs to it.
 
     Raises:
         UsageError: it says nothing that is there.
     """
-    from sampan.desktop.network import Link, Networking, Options
+    from sampan.desktop.network import Networking, Options
 
     name, _, more = text.partition(",")
-    if name in _LATER_NETWORKS:
-        raise UsageError(f"--networking {text} is not there yet", hint="leave it away, or say none")
+    if name == "vmnet" and chosen is Backend.QEMU:
+        raise UsageError(
+            "--networking vmnet belongs to hypervisors of macOS", hint="leave it away, or say user"
+        )
     try:
         kind = Networking(_NETWORK_ALIASES.get(name, name))
     except ValueError:
@@ -304,14 +306,14 @@ def _networking(text: str) -> network.Options:
     if kind in (Networking.TAP, Networking.BRIDGE):
         return Options(networking=kind, interface=more)
     if not more:
-        return Options(networking=kind)
-    if kind is Networking.VPNKIT and more in tuple(Link):
-        return Options(link=Link(more))
+        return Options(networking=kind, link=chosen.link)
+    if kind is Networking.VPNKIT and more in chosen.links:
+        return Options(link=chosen.links[more])
     if kind is Networking.VPNKIT and "/" in more and "," not in more:
-        return Options(join=Path(more))
+        return Options(join=Path(more), link=chosen.link)
     raise UsageError(
         f"--networking: {more!r} says nothing about {name}",
-        hint=f"say vpnkit, or vpnkit with {', '.join(Link)} or the path of a socket",
+        hint=f"say vpnkit, or vpnkit with {', '.join((*chosen.links, 'the path of a socket'))}",
     )
 
 

@@ -1,0 +1,137 @@
+"""Which hypervisor `sampan run` uses: its names, its driver, its links, and what it would run."""
+
+from __future__ import annotations
+
+import os
+import shlex
+from collections.abc import Sequence
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from sampan.errors import UsageError
+
+if TYPE_CHECKING:
+    from sampan.cli import device
+    from sampan.desktop.link import Link
+    from sampan.desktop.network import Options
+    from sampan.machine.device import Disk
+    from sampan.machine.driver import Driver
+    from sampan.machine.model import MachineSpec
+
+_MADE_UP = "vm-000000"  # the folder of a machine that is not run
+
+
+class Backend(StrEnum):
+    """The hypervisors, by the names of their drivers."""
+
+    QEMU = "qemu"
+    VFKIT = "vfkit"
+    HYPERKIT = "hyperkit"
+
+    @property
+    def links(self) -> dict[str, Link]:
+        """How its machines may come to a network of ours, by what `--networking vpnkit,…` says."""
+        from sampan.desktop.link import Link
+
+        links = {
+            Backend.QEMU: (Link.STREAM, Link.VHOST_USER),
+            Backend.VFKIT: (Link.DATAGRAM,),
+            Backend.HYPERKIT: (Link.VPNKIT,),
+        }[self]
+        return {link.value: link for link in links}
+
+    @property
+    def link(self) -> Link:
+        """The usual one of `links`."""
+        from sampan.desktop.link import DEFAULT_LINK
+
+        return self.links.get(DEFAULT_LINK, next(iter(self.links.values())))
+
+
+NAMES = {
+    "qemu": Backend.QEMU,
+    "vfkit": Backend.VFKIT,
+    "virtualization": Backend.VFKIT,  # as LinuxKit calls Virtualization.framework
+    "virtualization.framework": Backend.VFKIT,
+    "hyperkit": Backend.HYPERKIT,
+}
+
+
+def split(words: Sequence[str]) -> tuple[Backend, Path]:
+    """The hypervisor and the system that the arguments of `sampan run` name.
+
+    Raises:
+        UsageError: they name no system, or several.
+    """
+    chosen = NAMES.get(words[0])
+    if len(words) == 1 and chosen is None:
+        return Backend.QEMU, Path(words[0])
+    if len(words) == 2 and chosen is not None:
+        return chosen, Path(words[1])
+    if len(words) == 1:
+        raise UsageError("the name of the system is missing", hint=f"sampan run {words[0]} PATH")
+    raise UsageError(f"cannot run several systems at once: {' '.join(words)}")
+
+
+def driver(backend: Backend, *, virtiofsd: Path | None, state: Path | None) -> Driver:
+    """The driver; `state` is where HyperKit's users look for files."""
+    match backend:
+        case Backend.QEMU:
+            from sampan.machine.drivers.qemu import QemuDriver
+
+            return QemuDriver(virtiofsd=virtiofsd)
+        case Backend.VFKIT:
+            from sampan.machine.drivers.vfkit import VfkitDriver
+
+            return VfkitDriver()
+        case Backend.HYPERKIT:
+            from sampan.machine.drivers.hyperkit import HyperKitDriver
+
+            return HyperKitDriver(state)
+
+
+def preview(
+    backend: Backend,
+    spec: MachineSpec,
+    *,
+    network: Options,
+    devices: device.Flags,
+    state: Path,
+    runtime_folder: Path | None,
+) -> str:
+    """The command that would be run, quoted for a shell; nothing is made or started for it.
+
+    Raises:
+        SampanError: it could not be run.
+    """
+    from msgspec.structs import replace
+
+    from sampan.cli.device import DATA_DISC
+    from sampan.desktop.network import planned
+    from sampan.machine.drivers.preview import command_line
+
+    has_data = devices.data is not None or devices.data_file is not None
+    spec = replace(
+        planned(spec, network),
+        disks=_disks(devices, state),
+        discs=((state / DATA_DISC).absolute(),) if has_data else (),
+        display=devices.gui,
+        usb=devices.usb,
+        devices=devices.device,
+    )
+    folder = runtime_folder or Path(f"/tmp/sampan-{os.getuid()}")
+    return shlex.join(command_line(backend.value, spec, str(folder / _MADE_UP)))
+
+
+def _disks(devices: device.Flags, state: Path) -> tuple[Disk, ...]:
+    """The disks as they would be, without making or growing one."""
+    from sampan.machine import disk
+    from sampan.machine.device import Disk, DiskFormat
+
+    disks = []
+    for number, wanted in enumerate(map(disk.parse, devices.disk)):
+        path = wanted.path or state / f"disk{number}.img"
+        kind = disk.facts(path).format if path.exists() else wanted.format or DiskFormat.QCOW2
+        disks.append(Disk(path=path.absolute(), format=kind))
+    return tuple(disks)
