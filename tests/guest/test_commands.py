@@ -19,6 +19,8 @@ from typing import NamedTuple
 
 import pytest
 
+from sampan.base import proc
+
 pytestmark = [pytest.mark.guest, pytest.mark.slow, pytest.mark.timeout(600)]
 TESTS = Path(__file__).parents[1]
 SYSTEM = Path(__file__).parent / "systems" / "linuxkit.yml"
@@ -58,9 +60,9 @@ TABLE = (
     Row("docker run … -p 6379:6379 socat tcp-listen:6379,reuseaddr,fork tcp:<IP>:6379", waits=DESKTOP),
     Row("sampan run -data 'text' …", "test_metadata"),
     Row("sampan run -data-file FILE …", "cli/test_device.py::test_the_file_of_metadata"),
-    Row("sampan run qemu -vsock-ports 2374 vsudd", waits="vsock", refused="run qemu -vsock-ports 2374 {system}"),
-    Row("ctr -a vsudd-state/guest.00000946 -n services.linuxkit tasks ls", waits="vsock"),
-    Row("ctr -n services.linuxkit tasks ls in the guest", "guest/test_containerd.py::test_ctr_lists_the_services"),
+    Row("sampan run qemu -vsock-ports 2374 vsudd", "test_ctr_on_the_host"),
+    Row("ctr -a vsudd-state/guest.00000946 -n services.linuxkit tasks ls", "test_ctr_on_the_host"),
+    Row("ctr -n services.linuxkit tasks ls in the guest", "test_ctr_in_the_guest"),
     Row("ctr -n services.linuxkit tasks exec -t --exec-id 1 docker-ce sh", waits=DESKTOP),
     Row("screen <state>/tty", waits="a terminal device in the state folder; sampan console is there"),
     Row("sampan run linuxkit > log; … | tee log", "cli/test_run.py::test_a_clean_power_off_is_status_0"),
@@ -162,7 +164,7 @@ def running(linuxkit, environment, folder, key):
     data = {"ssh": {"entries": {"authorized_keys": {"perm": "0600", "content": public}}}}
     words = [
         "qemu", "-disk", f"{folder}/data.img,size=32M,format=raw", "-disk", "size=48M",
-        "-publish", "0:22/tcp", "-ip", "192.168.65.10", "-data", json.dumps(data),
+        "-publish", "0:22/tcp", "-vsock-ports", "2374", "-ip", "192.168.65.10", "-data", json.dumps(data),
         "-mem", "512", "-accel", "tcg", linuxkit,
     ]  # fmt: skip
     machine = Running(words, environment)
@@ -216,6 +218,22 @@ def test_disks_in_their_order(ssh, linuxkit):
     assert ssh("cat /sys/block/vda/size /sys/block/vdb/size") == f"{32 * 2048}\n{48 * 2048}\n"
     assert "/dev/vda1 /var/lib/data ext4" in ssh("cat /proc/1/mounts")
     assert [each.name for each in Path(f"{linuxkit}-state").glob("*.img")] == ["disk1.img"]
+
+
+@pytest.mark.skipif(not proc.has_tool("ctr"), reason="no ctr")
+def test_ctr_on_the_host(running, linuxkit):
+    """The guest's containerd, through vsock, by the program that is made for it."""
+    address = Path(f"{linuxkit}-state/guest.00000946")
+    assert address.is_socket()
+    words = ["ctr", "-a", address, "-n", "services.linuxkit", "tasks", "ls"]
+    done = subprocess.run(words, capture_output=True, text=True, check=False)
+    assert re.search("^vsudd .*RUNNING", done.stdout, re.MULTILINE), done.stderr
+
+
+def test_ctr_in_the_guest(ssh):
+    listed = ssh("ctr -n services.linuxkit tasks ls")
+    for service in ("acpid", "getty", "host-timesync-daemon", "sshd", "vsudd"):
+        assert re.search(f"^{service} .*RUNNING", listed, re.MULTILINE)
 
 
 def test_its_address(ssh):
