@@ -29,14 +29,10 @@ def test_what_is_made_for_a_run_is_in_the_folder():
 
 
 @pytest.mark.parametrize("driver", ["vfkit", "hyperkit"])
-def test_sockets_of_vsock_are_where_they_are_wanted(driver):
-    for vsock, folder in (
-        (Vsock(ports=(7,)), "/run/vm"),
-        (Vsock(ports=(7,), folder=Path("/v")), "/v"),
-    ):
-        spec = MachineSpec(kernel=Path("k"), network=Network.NONE, vsock=vsock, arch=Arch.AMD64)
-        line = " ".join(preview.command_line(driver, spec, "/run/vm"))
-        assert f"={folder}" in line
+def test_sockets_of_vsock_have_short_paths(driver):
+    vsock = Vsock(ports=(7,), folder=Path("/" + 200 * "long"))
+    spec = MachineSpec(kernel=Path("k"), network=Network.NONE, vsock=vsock, arch=Arch.AMD64)
+    assert "=/run/vm" in " ".join(preview.command_line(driver, spec, "/run/vm"))
 
 
 def test_a_likely_accelerator(monkeypatch):

@@ -118,6 +118,17 @@ def test_vsock_sockets(scripted, options):
     assert left(options) == ["lock"]
 
 
+def test_vsock_sockets_may_have_links_with_long_paths(scripted, options, tmp_path):
+    folder = tmp_path / ("x" * 200) / "web-state"
+
+    async def use(vm):
+        return [path.resolve().parent == vm.folder.path for path in folder.iterdir()]
+
+    vsock = Vsock(ports=(2374, 9), folder=folder)
+    assert live(scripted("hang", vsock=vsock), options, use) == [True, True]
+    assert list(folder.iterdir()) == []
+
+
 def test_frames_pass_as_datagrams(scripted, options):
     path = options.runtime_root / "net"
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as network:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import shlex
 import signal
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import ClassVar
@@ -113,6 +113,21 @@ class Child:
         if self._process.returncode is None:
             with suppress(ProcessLookupError):
                 self._process.send_signal(number)
+
+    def has_sockets(self, names: Iterable[str], folder: Path | None) -> None:
+        """It makes sockets of these names in its runtime folder: link to them from `folder`.
+
+        A link may have a path of any length, a socket may not. All of them go with the machine.
+        """
+        for name in names:
+            socket = self._launch.folder.path / name
+            self.left.append(socket)
+            if folder is not None:
+                folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+                link = folder / name
+                link.unlink(missing_ok=True)
+                link.symlink_to(socket)
+                self.left.append(link)
 
     def check_alive(self, what: str) -> None:
         """Refuse to do `what` with a machine that has ended.

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import ClassVar
 
 from sampan.errors import UnsupportedError
+from sampan.machine.device import Vsock
 from sampan.machine.driver import Capability, Launch
 from sampan.machine.drivers import hyperkit_argv, hyperkit_state
 from sampan.machine.drivers.child import Child
@@ -107,14 +108,17 @@ class HyperKitDriver:
     async def start(self, spec: MachineSpec, launch: Launch) -> HyperKit:
         """See `Driver.start`."""
         state = self._state_folder or launch.folder.path
-        wiring = wiring_of(spec, launch, state)
+        await asyncio.to_thread(state.mkdir, mode=0o700, parents=True, exist_ok=True)
+        wiring = wiring_of(launch, state)
         argv = hyperkit_argv.build(spec, wiring=wiring)
         pid_file = state / hyperkit_state.PID
         machine = HyperKit(argv, launch, pid_file, reboots=spec.reboots)
         if self._state_folder is None:
             machine.left += hyperkit_state.paths(state)
-        machine.left += _vsock_files(spec, Path(wiring.vsock_folder))
         try:
+            if spec.vsock is not None:
+                names = _vsock_names(spec.vsock)
+                await asyncio.to_thread(machine.has_sockets, names, spec.vsock.folder)
             await machine.taking_signals(launch.deadline_s)
             document = hyperkit_state.document(spec, wiring, argv, machine.pid)
             await asyncio.to_thread(hyperkit_state.write, state, document, machine.terminal)
@@ -124,25 +128,21 @@ class HyperKitDriver:
         return machine
 
 
-def wiring_of(spec: MachineSpec, launch: Launch, state: Path) -> hyperkit_argv.Wiring:
+def wiring_of(launch: Launch, state: Path) -> hyperkit_argv.Wiring:
     """The paths of a launch."""
-    folder = None if spec.vsock is None else spec.vsock.folder
     return hyperkit_argv.Wiring(
         state_folder=str(state),
         link_path="" if launch.link_path is None else str(launch.link_path),
-        vsock_folder=str(folder or launch.folder.path),
+        vsock_folder=str(launch.folder.path),
     )
 
 
-def _vsock_files(spec: MachineSpec, folder: Path) -> list[Path]:
-    """The sockets and links that HyperKit makes for vsock."""
-    if spec.vsock is None:
-        return []
-    cid, ports = spec.vsock.cid, spec.vsock.ports
+def _vsock_names(vsock: Vsock) -> list[str]:
+    """The sockets and links that HyperKit makes."""
     return [
-        folder / "connect",
-        *(folder / f"{cid:08x}.{port:08x}" for port in ports),
-        *(folder / f"guest.{port:08x}" for port in ports),
+        "connect",
+        *(f"{vsock.cid:08x}.{port:08x}" for port in vsock.ports),
+        *(f"guest.{port:08x}" for port in vsock.ports),
     ]
 
 

@@ -57,20 +57,16 @@ def _qemu(spec: MachineSpec, folder: str) -> tuple[str, ...]:
 
 def _vfkit(spec: MachineSpec, folder: str) -> tuple[str, ...]:
     wiring = vfkit_argv.Wiring(
-        control_path=f"{folder}/qmp", link_path=f"{folder}/net", vsock_folder=_vsock(spec, folder)
+        control_path=f"{folder}/qmp", link_path=f"{folder}/net", vsock_folder=folder
     )
     return vfkit_argv.build(spec, wiring=wiring)
 
 
 def _hyperkit(spec: MachineSpec, folder: str) -> tuple[str, ...]:
     wiring = hyperkit_argv.Wiring(
-        state_folder=folder, link_path=f"{folder}/net", vsock_folder=_vsock(spec, folder)
+        state_folder=folder, link_path=f"{folder}/net", vsock_folder=folder
     )
     return hyperkit_argv.build(spec, wiring=wiring)
-
-
-def _vsock(spec: MachineSpec, folder: str) -> str:
-    return str(spec.vsock.folder) if spec.vsock and spec.vsock.folder else folder
 
 
 _BUILDERS: dict[str, Callable[[MachineSpec, str], tuple[str, ...]]] = {

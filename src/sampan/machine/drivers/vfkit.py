@@ -126,13 +126,14 @@ class VfkitDriver:
     async def start(self, spec: MachineSpec, launch: Launch) -> Vfkit:
         """See `Driver.start`."""
         kernel = await asyncio.to_thread(_plain_kernel, spec.kernel, launch.folder.path)
-        wiring = wiring_of(spec, launch)
+        wiring = wiring_of(launch)
         argv = vfkit_argv.build(replace(spec, kernel=kernel), wiring=wiring)
         vfkit = Vfkit(argv, launch, reboots=spec.reboots)
         vfkit.left += [] if kernel == spec.kernel else [kernel]
-        for port in () if spec.vsock is None else spec.vsock.ports:
-            vfkit.left.append(Path(vfkit_argv.vsock_path(wiring.vsock_folder, port)))
         try:
+            if spec.vsock is not None:
+                names = map(vfkit_argv.vsock_socket, spec.vsock.ports)
+                await asyncio.to_thread(vfkit.has_sockets, names, spec.vsock.folder)
             await vfkit.answering(launch.deadline_s)
         except BaseException:
             await vfkit.kill()
@@ -140,13 +141,12 @@ class VfkitDriver:
         return vfkit
 
 
-def wiring_of(spec: MachineSpec, launch: Launch) -> vfkit_argv.Wiring:
+def wiring_of(launch: Launch) -> vfkit_argv.Wiring:
     """The paths of a launch."""
-    folder = None if spec.vsock is None else spec.vsock.folder
     return vfkit_argv.Wiring(
         control_path=str(launch.folder.control_socket),
         link_path="" if launch.link_path is None else str(launch.link_path),
-        vsock_folder=str(folder or launch.folder.path),
+        vsock_folder=str(launch.folder.path),
     )
 
 

@@ -49,9 +49,9 @@ def build(spec: MachineSpec, *, wiring: Wiring) -> tuple[str, ...]:
     )  # fmt: skip
 
 
-def vsock_path(folder: str, port: int) -> str:
-    """The Unix socket that leads to vsock `port` of the guest: HyperKit's name for it."""
-    return f"{folder}/guest.{port:08x}"
+def vsock_socket(port: int) -> str:
+    """The name of the Unix socket that leads to vsock `port` of the guest, as HyperKit has it."""
+    return f"guest.{port:08x}"
 
 
 def _boot_loader(spec: MachineSpec) -> str:
@@ -110,7 +110,7 @@ def _shares(spec: MachineSpec) -> tuple[str, ...]:
 def _vsock(spec: MachineSpec, wiring: Wiring) -> tuple[str, ...]:
     words: list[str] = []
     for port in () if spec.vsock is None else spec.vsock.ports:
-        path = _socket(vsock_path(wiring.vsock_folder, port), "vsock")
+        path = _socket(f"{wiring.vsock_folder}/{vsock_socket(port)}", "vsock")
         # `connect`: whoever connects to the socket reaches the guest; `listen` is the other way
         words += ["--device", f"virtio-vsock,port={port},socketURL={path},connect"]
     return tuple(words)
