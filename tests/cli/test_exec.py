@@ -1,0 +1,190 @@
+"""`sampan exec` and `sampan cp` with the guest's own program behind a control socket."""
+
+import asyncio
+import os
+import pty
+import signal
+import socket
+import subprocess
+import sys
+import threading
+from types import SimpleNamespace
+
+import pytest
+
+from sampan.cli import target
+from sampan.cli.main import main
+from sampan.guest.remote.place import Place
+from sampan.guest.remote.server import Agent as GuestAgent
+from sampan.machine.agent import served
+from sampan.machine.agent.client import Agent
+from sampan.machine.agent.link import Link, Plug
+from sampan.machine.supervise.server import Server
+
+
+def _fork_guest(ours, theirs):
+    pid = os.fork()
+    if pid == 0:
+        try:
+            ours.close()
+            theirs.setblocking(False)
+            GuestAgent(theirs.fileno(), Place(None), set_clock=lambda wall_s: None, info=b"").run()
+        finally:
+            os._exit(0)
+    theirs.close()
+    return pid
+
+
+async def _live(ours, path, offers, started, finish):
+    finish.append((asyncio.get_running_loop(), asyncio.Event()))
+    link, server = Link(), Server()
+    if offers:
+        await asyncio.get_running_loop().create_unix_connection(lambda: Plug(link), sock=ours)
+        served.offer(server, Agent(link))
+    async with server.serving(path):
+        started.set()
+        await finish[0][1].wait()
+    link.close()
+    await asyncio.sleep(0)
+
+
+@pytest.fixture
+def serve(tmp_path, monkeypatch):
+    """Makes "web" a machine that runs, with an agent unless told otherwise."""
+    threads = []
+
+    def begin(*, offers=True):
+        ours, theirs = socket.socketpair()
+        pid = _fork_guest(ours, theirs)
+        started = threading.Event()
+        finish: list[tuple[asyncio.AbstractEventLoop, asyncio.Event]] = []
+        path = tmp_path / "control"
+        arguments = (ours, path, offers, started, finish)
+        thread = threading.Thread(target=lambda: asyncio.run(_live(*arguments)))
+        thread.start()
+        started.wait(20)
+        threads.append((thread, finish, ours, pid))
+        monkeypatch.setattr(target, "store", lambda: None)
+        monkeypatch.setattr(target, "healed", lambda store, name: name)
+        monkeypatch.setattr(target, "reached", lambda name: SimpleNamespace(path=path))
+
+    yield begin
+    for thread, finish, ours, pid in threads:
+        loop, event = finish[0]
+        loop.call_soon_threadsafe(event.set)
+        thread.join(20)
+        ours.close()
+        os.waitpid(pid, 0)
+
+
+@pytest.fixture
+def web(serve):
+    serve()
+
+
+@pytest.fixture
+def given(monkeypatch):
+    """Makes descriptor 0 something to read."""
+    before = os.dup(0)
+
+    def give(data):
+        reader, writer = os.pipe()
+        os.write(writer, data)
+        os.close(writer)
+        os.dup2(reader, 0)
+        os.close(reader)
+
+    yield give
+    os.dup2(before, 0)
+    os.close(before)
+
+
+def test_streams_and_status(web, capfd):
+    assert main(["exec", "web", "sh", "-c", "echo out; echo err >&2; exit 5"]) == 5
+    assert capfd.readouterr() == ("out\n", "err\n")
+
+
+def test_options(web, capfd, tmp_path):
+    words = ["-e", "A=b", "-w", str(tmp_path), "--user", "root", "web", "sh", "-c", "echo $A; pwd"]
+    assert main(["exec", *words]) == 0
+    assert capfd.readouterr().out == f"b\n{tmp_path}\n"
+
+
+def test_flags_of_the_program_are_its_own(web, capfd):
+    assert main(["exec", "web", "echo", "-n", "--tty", "-it"]) == 0
+    assert capfd.readouterr().out == "--tty -it"
+
+
+def test_input(web, capfd, given):
+    given(b"given")
+    assert main(["exec", "-i", "web", "cat"]) == 0
+    assert capfd.readouterr().out == "given"
+
+
+def test_without_i_nothing_is_read(web, capfd, given):
+    given(b"given")
+    assert main(["exec", "web", "cat"]) == 0
+    assert capfd.readouterr().out == ""
+
+
+def test_input_out_of_a_file(web, capfd, tmp_path, given):
+    (tmp_path / "file").write_bytes(b"x" * 100_000)
+    descriptor = os.open(tmp_path / "file", os.O_RDONLY)
+    os.dup2(descriptor, 0)
+    os.close(descriptor)
+    assert main(["exec", "-i", "web", "wc", "-c"]) == 0
+    assert capfd.readouterr().out.strip() == "100000"
+
+
+def test_ctrl_c_goes_to_the_program(web, capfd):
+    threading.Timer(0.5, lambda: os.kill(os.getpid(), signal.SIGINT)).start()
+    words = ["sh", "-c", "trap 'echo got it; exit 9' INT; while :; do sleep 0.1; done"]
+    assert main(["exec", "web", *words]) == 9
+    assert capfd.readouterr().out == "got it\n"
+
+
+@pytest.mark.parametrize(
+    ("words", "status", "said"),
+    [
+        (["-t", "web", "sh"], 2, "there is no terminal here"),
+        (["-e", "A", "web", "true"], 2, "say NAME=VALUE"),
+        (["web", "no-such-program"], 127, "no such program"),
+        (["web"], 2, "Missing argument"),
+    ],
+)
+def test_what_goes_wrong(web, capfd, words, status, said):
+    assert main(["exec", *words]) == status
+    assert said in capfd.readouterr().err
+
+
+def test_a_machine_without_a_channel(serve, capfd):
+    serve(offers=False)
+    assert main(["exec", "web", "true"]) == 1
+    assert "the machine has no channel to an agent" in capfd.readouterr().err
+
+
+def test_on_a_terminal(web, tmp_path):
+    """As a process of its own, whose store has the machine."""
+    code = (
+        "import sys\nfrom types import SimpleNamespace\nfrom pathlib import Path\n"
+        "from sampan.cli import target\nfrom sampan.cli.main import main\n"
+        "target.store = lambda: None\ntarget.healed = lambda store, name: name\n"
+        "target.reached = lambda name: SimpleNamespace(path=Path(sys.argv[1]))\n"
+        "sys.exit(main(sys.argv[2:]))"
+    )
+    ours, theirs = pty.openpty()
+    words = ["exec", "-it", "web", "sh", "-c", "echo ready; read line; echo $line; tty; exit 4"]
+    child = subprocess.Popen(
+        [sys.executable, "-c", code, str(tmp_path / "control"), *words],
+        stdin=theirs, stdout=theirs, stderr=theirs,
+    )  # fmt: skip
+    os.close(theirs)
+    shown = b""
+    while b"ready" not in shown:
+        shown += os.read(ours, 1000)
+    os.write(ours, b"typed\r")
+    while b"/dev/pts/" not in shown:
+        shown += os.read(ours, 1000)
+    assert child.wait(20) == 4
+    assert b"typed" in shown
+    os.close(ours)
