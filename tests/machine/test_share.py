@@ -97,6 +97,20 @@ def test_sources_that_cannot_be(folder, tmp_path):
             share.check([Share(source=source, tag="a")])
 
 
+def test_events_are_asked_for():
+    [share_] = share.parse(["/a:/b:events"])
+    assert share_.events
+    assert not share.parse(["/a:/b"])[0].events
+
+
+@pytest.mark.parametrize("fields", [{"target": ""}, {"read_only": True}, {"kind": ShareKind.PLAN9}])
+def test_events_that_cannot_be_told(folder, fields):
+    wanted = {"source": folder, "tag": "a", "target": "/a", "events": True}
+    share.check([Share(**wanted)])
+    with pytest.raises(UsageError, match="cannot be told to the guest"):
+        share.check([Share(**(wanted | fields))])
+
+
 def test_what_is_there_twice(folder):
     with pytest.raises(UsageError, match="2 shares cannot all be mounted at /a"):
         share.check([Share(source=folder, tag=tag, target="/a") for tag in ("a", "b")])

@@ -23,9 +23,10 @@ class Flags(NamedTuple):
 
 _OPTIONS = (
     click.option(
-        "--share", multiple=True, metavar="HOST:GUEST[:ro][,9p]",
-        help="Mount the folder HOST of this computer at GUEST; ro: the guest cannot write. By "
-        "virtiofs, or by 9p if the guest's kernel has it. Repeat for more.",
+        "--share", multiple=True, metavar="HOST:GUEST[:ro,9p,events]",
+        help="Mount the folder HOST of this computer at GUEST. ro: the guest cannot write; 9p: not "
+        "by virtiofs, if the guest's kernel can; events: watchers in the guest hear what the host "
+        "changes. Repeat for more.",
     ),
     click.option(
         "--virtiofs", multiple=True, metavar="DIR",

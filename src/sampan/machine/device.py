@@ -38,13 +38,18 @@ class ShareKind(StrEnum):
 
 
 class Share(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A folder of the host that the guest mounts by its `tag`; at `target` if the agent is to."""
+    """A folder of the host, with a `tag`; the guest's boot program mounts it at `target`.
+
+    Without a target the system mounts it itself. With `events` those who watch the folder in the
+    guest hear what the host does there, by the agent (`share_event`).
+    """
 
     source: Path
     tag: str
     target: str = ""
     read_only: bool = False
     kind: ShareKind = ShareKind.VIRTIOFS
+    events: bool = False
 
 
 class Vsock(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

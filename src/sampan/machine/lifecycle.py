@@ -26,6 +26,7 @@ from sampan.machine import (
     readiness,
     resumption,
     share,
+    share_event,
     state,
     suspension,
     vsock,
@@ -164,6 +165,7 @@ class VM:
         _check_files(spec)
         port.check(spec.publish)
         share.check(spec.shares)
+        _check_events(spec)
         booted = replace(spec, cmdline=share.command_line(spec))
         root = state.runtime_root(options.runtime_root)
         verdict = await asyncio.to_thread(driver.verdict, spec, root)
@@ -194,6 +196,9 @@ class VM:
                     vm._mover = Mover(vm, seat, driver, replace(booted, publish=forwards), launch)
                     vm._vsock = endpoint
                     leaving.push_async_callback(vm._mover.close)
+                    if any(each.events for each in spec.shares):
+                        telling = share_event.telling(spec.shares, vm.agent)
+                        await leaving.enter_async_context(telling)
                     if origin is not None:
                         await vm._mover.came_back()
                     if options.ready is not None:
@@ -443,6 +448,13 @@ def _check_link(spec: MachineSpec, options: LaunchOptions) -> None:
                 f"a machine on the network {spec.network} needs "
                 f"{'a' if needs else 'no'} {what} for its link"
             )
+
+
+def _check_events(spec: MachineSpec) -> None:
+    if any(each.events for each in spec.shares) and not spec.agent:
+        raise UsageError(
+            "file events need a channel to the guest's agent", hint="say MachineSpec(agent=True)"
+        )
 
 
 def _check_files(spec: MachineSpec) -> None:

@@ -34,7 +34,7 @@ _RESERVED = ("/containers", "/dev", "/proc", "/sys")
 
 
 def parse(texts: Sequence[str]) -> tuple[Share, ...]:
-    """The shares that `--share HOST:GUEST[:ro|rw][,virtiofs|9p]` asks for, with tags share0 ….
+    """The shares that `--share HOST:GUEST[:ro,9p,events]` asks for, with tags share0 ….
 
     Raises:
         UsageError: one says nothing that could be.
@@ -57,21 +57,25 @@ def _parse(text: str, tag: str) -> Share:
             f"--share: {text!r} does not say what to share, and where",
             hint="say HOST:GUEST, for instance .:/src, or ~/data:/data:ro",
         )
-    read_only, kind = False, ShareKind.VIRTIOFS
+    read_only, kind, events = False, ShareKind.VIRTIOFS, False
     for word in (form["words"] or "rw").split(","):
         match word:
             case "ro" | "rw":
                 read_only = word == "ro"
             case "virtiofs" | "9p":
                 kind = ShareKind(word)
+            case "events":
+                events = True
             case _:
                 raise UsageError(
                     f"--share: {word!r} in {text!r} is nothing a share can be",
-                    hint="say ro or rw, virtiofs or 9p; several with a comma between",
+                    hint="say ro or rw, virtiofs or 9p, events; several with a comma between",
                 )
     source = Path(form["source"]).absolute()
     target = form["target"].rstrip("/") or "/"
-    return Share(source=source, tag=tag, target=target, read_only=read_only, kind=kind)
+    return Share(
+        source=source, tag=tag, target=target, read_only=read_only, kind=kind, events=events
+    )
 
 
 def check(shares: Iterable[Share]) -> None:
@@ -83,6 +87,7 @@ def check(shares: Iterable[Share]) -> None:
     shares = tuple(shares)
     for share in shares:
         _check_names(share)
+        _check_events(share)
         _check_source(share)
     for what, names in (
         ("mounted at", [share.target for share in shares if share.target]),
@@ -111,6 +116,16 @@ def _check_names(share: Share) -> None:
         )
     if any(target == each or target.startswith(f"{each}/") for each in _RESERVED):
         raise UsageError(f"cannot mount a share at {target}: the system needs that folder itself")
+
+
+def _check_events(share: Share) -> None:
+    # by 9P a time that is set loses what it has below a second, and a file would look older
+    is_possible = share.kind is ShareKind.VIRTIOFS and share.target and not share.read_only
+    if share.events and not is_possible:
+        raise UsageError(
+            f"changes of {share.source} cannot be told to the guest",
+            hint="events need virtiofs, a target, and a share that can be written",
+        )
 
 
 def _check_source(share: Share) -> None:
