@@ -19,9 +19,9 @@ from sampan.base import log
 from sampan.base.progress import Progress
 from sampan.errors import UsageError
 from sampan.machine import (
+    admission,
     growth,
     metrics,
-    port,
     qmp,
     readiness,
     resumption,
@@ -36,17 +36,18 @@ from sampan.machine.agent.link import Link
 from sampan.machine.agent.program import ExecResult
 from sampan.machine.console import Console
 from sampan.machine.device import Vsock
-from sampan.machine.driver import Capability, Driver, Hypervisor, Launch, check
+from sampan.machine.driver import Capability, Driver, Hypervisor, Launch
 from sampan.machine.drivers.qemu import QemuDriver
-from sampan.machine.error import MachineEndedError, MachineError, MachineTimeoutError
+from sampan.machine.error import MachineEndedError, MachineTimeoutError
 from sampan.machine.event import Event, State
 from sampan.machine.forward import Forward
 from sampan.machine.journal import Journal
 from sampan.machine.metrics import Metrics
-from sampan.machine.model import End, MachineSpec, Network, Verdict
+from sampan.machine.model import End, MachineSpec, Verdict
 from sampan.machine.mover import Mover
 from sampan.machine.panic import PanicWatch
 from sampan.machine.readiness import Condition
+from sampan.machine.resumption import Origin
 from sampan.machine.seat import Seat
 from sampan.machine.suspension import Suspension
 
@@ -148,7 +149,7 @@ class VM:
             await asyncio.to_thread(resumption.restore_disks, folder, saved)
             spec = replace(saved.spec, publish=saved.forwards or saved.spec.publish)
         spec = replace(spec, accel=saved.accel)
-        origin = _Origin(folder, saved)
+        origin = Origin(folder, saved)
         async with cls._live(spec, options or LaunchOptions(), prepare, origin) as vm:
             yield vm
 
@@ -156,16 +157,10 @@ class VM:
     @asynccontextmanager
     async def _live(
         cls, spec: MachineSpec, options: LaunchOptions,
-        prepare: Callable[[Console], None] | None, origin: _Origin | None,
+        prepare: Callable[[Console], None] | None, origin: Origin | None,
     ) -> AsyncIterator[VM]:  # fmt: skip
         driver = options.driver or QemuDriver()
-        spec.check()
-        check(driver, spec)
-        _check_link(spec, options)
-        _check_files(spec)
-        port.check(spec.publish)
-        share.check(spec.shares)
-        _check_events(spec)
+        admission.check(driver, spec, link_fd=options.link_fd, link_path=options.link_path)
         booted = replace(spec, cmdline=share.command_line(spec))
         root = state.runtime_root(options.runtime_root)
         verdict = await asyncio.to_thread(driver.verdict, spec, root)
@@ -182,7 +177,7 @@ class VM:
                 vsock_path=None if endpoint is None else endpoint.device_path,
                 link_path=options.link_path, agent=Link() if spec.agent else None,
             )  # fmt: skip
-            seat = Seat(await _started(driver, booted, launch, origin))
+            seat = Seat(await resumption.begin(driver, booted, launch, origin))
             watch, journal = PanicWatch(seat.panicked), Journal(spec.name)
             async with _recorded(seat, journal), AsyncExitStack() as leaving:
                 try:
@@ -193,6 +188,8 @@ class VM:
                     journal.became(State.RUNNING)
                     vm = cls(spec, verdict, console, seat, forwards, folder, journal)
                     vm._link = launch.agent
+                    if launch.agent is not None:
+                        journal.listen(launch.agent.heard)
                     vm._mover = Mover(vm, seat, driver, replace(booted, publish=forwards), launch)
                     vm._vsock = endpoint
                     leaving.push_async_callback(vm._mover.close)
@@ -321,44 +318,20 @@ class VM:
     async def suspend(self, folder: Path, *, progress: Progress | None = None) -> Suspension:
         """Save the machine to `folder` and end it; `resume_from` goes on with it.
 
-        Its disks stay where they are, and must not be written until then.
-
-        Raises:
-            UnsupportedError: the driver cannot, or the machine has what cannot be saved.
-            SuspensionError: the folder cannot be written; the machine goes on.
+        Its disks stay where they are. If it cannot be saved it goes on; raises as `Mover.suspend`.
         """
         return await self._mover.suspend(folder, progress)
 
     async def snapshot(self, folder: Path, *, progress: Progress | None = None) -> Suspension:
-        """Save the machine with its disks to `folder`; it goes on.
-
-        Raises:
-            UnsupportedError, SuspensionError: as `suspend`.
-        """
+        """Save the machine with its disks to `folder`; it goes on. Raises as `Mover.suspend`."""
         return await self._mover.snapshot(folder, progress)
 
     async def restore(self, folder: Path) -> None:
-        """Put the machine and its disks back to the snapshot in `folder`, and let it go on.
-
-        Another process takes over; console, ports, events and whoever waits for the machine's end
-        stay. `expect` looks only at what the console shows from then on.
-
-        Raises:
-            SuspensionError: it is damaged, or of another machine; this one goes on.
-            MachineError: the new process failed; the machine has ended.
-        """
+        """Put the machine and its disks back to the snapshot in `folder`; see `Mover.restore`."""
         await self._mover.restore(folder)
 
     async def relocate(self) -> float:
-        """Move the running machine to a new process on this host.
-
-        Returns:
-            For how many seconds it stood still.
-
-        Raises:
-            UnsupportedError: as `suspend`.
-            MachineError: it failed; the machine runs where it was.
-        """
+        """Move the machine to a new process on this host; see `Mover.relocate`."""
         return await self._mover.relocate()
 
     async def press_power_button(self) -> None:
@@ -401,22 +374,6 @@ class VM:
             raise MachineTimeoutError(f"the machine still runs after {timeout_s:g} s") from None
 
 
-@dataclass(frozen=True)
-class _Origin:
-    """A saved machine, to go on with."""
-
-    folder: Path
-    saved: Suspension
-
-
-async def _started(
-    driver: Driver, spec: MachineSpec, launch: Launch, origin: _Origin | None
-) -> Hypervisor:
-    if origin is None:
-        return await driver.start(spec, launch)
-    return await resumption.start(driver, spec, launch, origin.folder, origin.saved)
-
-
 def _own_vsock(driver: Driver, spec: MachineSpec) -> Vsock | None:
     """The vsock that is ours to make; some hypervisors make it themselves."""
     return None if Capability.VSOCK_SOCKETS in driver.capabilities else spec.vsock
@@ -436,28 +393,3 @@ async def _recorded(hypervisor: Hypervisor, journal: Journal) -> AsyncIterator[N
     finally:
         await hypervisor.kill()
         await watching
-
-
-def _check_link(spec: MachineSpec, options: LaunchOptions) -> None:
-    given = {"descriptor": options.link_fd, "path": options.link_path}
-    paths = (Network.VHOST_USER, Network.DATAGRAM, Network.VPNKIT)
-    for what, networks in (("descriptor", (Network.STREAM,)), ("path", paths)):
-        needs = spec.network in networks
-        if needs != (given[what] is not None):
-            raise UsageError(
-                f"a machine on the network {spec.network} needs "
-                f"{'a' if needs else 'no'} {what} for its link"
-            )
-
-
-def _check_events(spec: MachineSpec) -> None:
-    if any(each.events for each in spec.shares) and not spec.agent:
-        raise UsageError(
-            "file events need a channel to the guest's agent", hint="say MachineSpec(agent=True)"
-        )
-
-
-def _check_files(spec: MachineSpec) -> None:
-    for path in (spec.kernel, spec.initrd, *(disk.path for disk in spec.disks), *spec.discs):
-        if path is not None and not path.is_file():
-            raise MachineError(f"{path}: no such file")

@@ -72,7 +72,13 @@ class Mover:
         self._setting_clock: asyncio.Task[None] | None = None
 
     async def suspend(self, folder: Path, progress: Progress | None) -> Suspension:
-        """See `VM.suspend`."""
+        """Save the machine to `folder` and end it.
+
+        Raises:
+            UnsupportedError: the driver cannot, or the machine has what cannot be saved.
+            SuspensionError: the folder cannot be written; the machine goes on.
+            MachineError: the hypervisor failed; the machine goes on.
+        """
         resumption.check(self.driver, self.spec, Capability.SUSPEND)
         async with self._standing():
             saved = await self._save(folder, progress, copy_disks=False)
@@ -80,13 +86,22 @@ class Mover:
         return saved
 
     async def snapshot(self, folder: Path, progress: Progress | None) -> Suspension:
-        """See `VM.snapshot`."""
+        """Save the machine and copies of its disks to `folder`; raises as `suspend`."""
         resumption.check(self.driver, self.spec, Capability.SNAPSHOT)
         async with self._standing():
             return await self._save(folder, progress, copy_disks=True)
 
     async def restore(self, folder: Path) -> None:
-        """See `VM.restore`."""
+        """Put the machine and its disks back to the snapshot in `folder`, and let it go on.
+
+        Another process takes over; console, ports, events and whoever waits for the machine's end
+        stay. `expect` looks only at what the console shows from then on.
+
+        Raises:
+            UnsupportedError: as `suspend`, or the network of the machine cannot be joined again.
+            SuspensionError: it is damaged, or of another machine; this one goes on.
+            MachineError: the new process failed; the machine has ended.
+        """
         resumption.check(self.driver, self.spec, Capability.SNAPSHOT)
         if self.spec.network is Network.STREAM:
             raise UnsupportedError(
@@ -117,7 +132,15 @@ class Mover:
         await self.came_back()
 
     async def relocate(self) -> float:
-        """See `VM.relocate`."""
+        """Move the running machine to a new process on this host.
+
+        Returns:
+            For how many seconds it stood still.
+
+        Raises:
+            UnsupportedError: as `suspend`.
+            MachineError: it failed; the machine runs where it was.
+        """
         resumption.check(self.driver, self.spec, Capability.RELOCATE)
         downtime_s = 0.0
 

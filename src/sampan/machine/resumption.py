@@ -84,6 +84,23 @@ async def save(
     return saved
 
 
+@dataclass(frozen=True)
+class Origin:
+    """A saved machine, to go on with."""
+
+    folder: Path
+    saved: Suspension
+
+
+async def begin(
+    driver: Driver, spec: MachineSpec, launch: Launch, origin: Origin | None
+) -> Hypervisor:
+    """A process with the machine, paused: about to boot, or as it was in `origin` (see `start`)."""
+    if origin is None:
+        return await driver.start(spec, launch)
+    return await start(driver, spec, launch, origin.folder, origin.saved)
+
+
 async def start(
     driver: Driver, spec: MachineSpec, launch: Launch, folder: Path, saved: Suspension,
     *, is_verified: bool = False,
