@@ -10,6 +10,7 @@ from sampan.base.agent import session, wire
 from sampan.base.agent.session import Server
 from sampan.machine.agent.error import AgentError, AgentLostError, NoAgentError
 from sampan.machine.agent.link import Link, Plug
+from sampan.machine.event import AgentDown, AgentUp
 
 
 class Process:
@@ -163,6 +164,19 @@ def test_the_end_of_the_machine():
         assert owner.reason == "the machine has ended"
         with pytest.raises(NoAgentError, match="the machine has ended"):
             await link.up(5)
+
+    run(work)
+
+
+def test_an_agent_that_closes_the_port():
+    async def work(link, process):
+        await _up(link, process)
+        link.heard(AgentUp())
+        assert link.is_up
+        link.heard(AgentDown())
+        assert not link.is_up
+        process.events.clear()
+        await _up(link, process)
 
     run(work)
 

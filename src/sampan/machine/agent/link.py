@@ -16,6 +16,8 @@ from sampan.base import log
 from sampan.base.agent import session, wire
 from sampan.base.agent.session import Caller, ChannelLimitError, Event
 from sampan.machine.agent.error import AgentError, AgentLostError, NoAgentError
+from sampan.machine.event import AgentDown
+from sampan.machine.event import Event as MachineEvent
 
 _log = log.get(__name__)
 _GREET_AGAIN_S = 5.0
@@ -56,8 +58,8 @@ class Link:
         """Whether the agent answers."""
         return self._session.is_up
 
-    async def up(self, deadline_s: float) -> None:
-        """Wait until the agent answers.
+    async def up(self, deadline_s: float | None) -> None:
+        """Wait until the agent answers; for ever, if `deadline_s` is None.
 
         Raises:
             NoAgentError: it does not, within `deadline_s`.
@@ -136,6 +138,11 @@ class Link:
         """Leave."""
         for plug in self._plugs:
             plug.transport.close()
+
+    def heard(self, event: MachineEvent) -> None:
+        """Something happened to the machine; that its agent has gone ends the session at once."""
+        if isinstance(event, AgentDown) and self.is_up:
+            self.begin("the agent in the machine has ended")
 
     def plugged(self, plug: Plug) -> None:
         """A process that runs the machine, or is about to, is connected."""
