@@ -176,3 +176,15 @@ def test_without_asyncio(runtime_root):
     options = machine.LaunchOptions(driver=driver, runtime_root=runtime_root)
     with machine.launch(spec(), options) as vm:
         vm.wait_ready(console("login:"))
+
+
+def test_an_agent_that_does_not_answer(runtime_root):
+    """Every machine of the fake driver has the channel, and nobody at its other end."""
+    options = machine.LaunchOptions(driver=FakeDriver(Script()), runtime_root=runtime_root)
+
+    async def run():
+        async with machine.VM.launch(spec(agent=True), options) as vm:
+            await vm.wait_ready(readiness.agent(deadline_s=0.02))
+
+    with pytest.raises(NotReadyError, match="the agent in the guest answers"):
+        asyncio.run(run())

@@ -21,6 +21,7 @@ from dataclasses import dataclass
 from typing import Protocol, TypeAlias, cast
 
 from sampan.machine import probe
+from sampan.machine.agent.client import Agent
 from sampan.machine.console import Console
 from sampan.machine.error import MachineEndedError, MachineError
 from sampan.machine.event import Ended, Event
@@ -37,6 +38,10 @@ class Guest(Protocol):
 
     console: Console
     forwards: tuple[Forward, ...]
+
+    @property
+    def agent(self) -> Agent:
+        """See `VM.agent`."""
 
     def events(self, *, since: int = 0) -> AsyncIterator[Event]:
         """See `VM.events`."""
@@ -152,6 +157,15 @@ def happened(kind: type[Event], *, deadline_s: float = DEADLINE_S) -> Stage:
                 return
 
     return stage(f"event {kind.__name__}", reached, deadline_s=deadline_s)
+
+
+def agent(*, deadline_s: float = DEADLINE_S) -> Stage:
+    """The agent in the guest answers: programs can be run there."""
+
+    async def reached(guest: Guest) -> None:
+        await guest.agent.link.up(None)
+
+    return stage("the agent in the guest answers", reached, deadline_s=deadline_s)
 
 
 async def wait(condition: Condition, guest: Guest) -> None:
