@@ -1,4 +1,4 @@
-"""The parts of the reference that are written from the code: the YAML schema, the commands.
+"""The parts of the reference that are written from the code: the YAML schema, commands, drivers.
 
 They are written to `_generated`, which is not tracked, when the documentation is built.
 """
@@ -14,7 +14,38 @@ import click
 
 from sampan.cli import main
 from sampan.cli.verb import VERBS
+from sampan.machine.driver import Capability
+from sampan.machine.drivers.hyperkit import HyperKitDriver
+from sampan.machine.drivers.qemu import QemuDriver
+from sampan.machine.drivers.vfkit import VfkitDriver
 from sampan.spec.schema import json_schema
+
+DRIVERS = (QemuDriver, VfkitDriver, HyperKitDriver)
+CAPABILITIES = {
+    Capability.POWER_BUTTON: "press the power button",
+    Capability.PAUSE: "pause and resume, memory stays",
+    Capability.SUSPEND: "suspend to a file, and go on in a new process",
+    Capability.SNAPSHOT: "named snapshots, with memory",
+    Capability.RELOCATE: "move to another process while it runs",
+    Capability.DISKS: "disks",
+    Capability.QCOW2: "disks in qcow2 files",
+    Capability.GROW_DISK: "grow a disk while it runs",
+    Capability.DISCS: "ISO images",
+    Capability.AGENT: "a channel for the guest's agent (`sampan exec`, `cp`)",
+    Capability.VSOCK: "vsock",
+    Capability.VSOCK_SOCKETS: "…whose sockets the hypervisor makes",
+    Capability.VIRTIOFS: "shared folders by virtiofs",
+    Capability.PLAN9: "shared folders by 9P",
+    Capability.DISPLAY: "a window",
+    Capability.USB: "a controller for USB devices",
+    Capability.DEVICES: "words for the hypervisor itself (`--device`)",
+    Capability.PUBLISH: "publish ports without our network",
+    Capability.LINK_FD: "networks by streams",
+    Capability.LINK_PATH: "networks by vhost-user",
+    Capability.LINK_DATAGRAM: "networks by datagrams",
+    Capability.LINK_VPNKIT: "networks by VPNKit's protocol",
+    Capability.HOST_INTERFACE: "TAP devices and bridges of the host",
+}
 
 
 def write(folder: Path) -> None:
@@ -22,6 +53,7 @@ def write(folder: Path) -> None:
     folder.mkdir(exist_ok=True)
     (folder / "yaml.md").write_text("\n".join(_yaml(json.loads(json_schema()))))
     (folder / "commands.md").write_text("\n".join(_commands()))
+    (folder / "drivers.md").write_text("\n".join(_drivers()))
 
 
 def _yaml(schema: dict[str, Any]) -> Iterator[str]:
@@ -76,6 +108,16 @@ def _tree(name: str, command: click.Command, parent: click.Context) -> Iterator[
     if isinstance(command, click.Group):
         for sub, below in command.commands.items():
             yield from _tree(sub, below, context)
+
+
+def _drivers() -> Iterator[str]:
+    names = [driver.name for driver in DRIVERS]
+    yield f"| what | flag | {' | '.join(names)} |"
+    yield f"|---|---|{'---|' * len(names)}"
+    for capability, meaning in CAPABILITIES.items():
+        can = ("yes" if capability in each.capabilities else "**no**" for each in DRIVERS)
+        yield f"| {meaning} | `{capability}` | {' | '.join(can)} |"
+    yield ""
 
 
 def _help(command: click.Command, context: click.Context) -> Iterator[str]:

@@ -11,6 +11,10 @@ import pytest
 
 from sampan.cli import argv, main
 from sampan.cli.verb import VERBS
+from sampan.machine.driver import Capability
+from sampan.machine.drivers.hyperkit import HyperKitDriver
+from sampan.machine.drivers.qemu import QemuDriver
+from sampan.machine.drivers.vfkit import VfkitDriver
 
 DOCS = Path(__file__).parents[2] / "docs"
 
@@ -38,6 +42,17 @@ def test_every_command_is_described(generated):
     text = (generated / "commands.md").read_text()
     assert [each.name for each in VERBS if f"## sampan {each.name}\n" not in text] == []
     assert "## sampan cache pull\n" in text
+
+
+def test_every_capability_of_every_driver_is_told(generated):
+    rows = (generated / "drivers.md").read_text().splitlines()
+    assert rows[0] == "| what | flag | qemu | vfkit | hyperkit |"
+    told = {row.split("`")[-2]: row.split(" | ")[2:] for row in rows[2:] if row}
+    assert set(told) == set(Capability)
+    drivers = (QemuDriver, VfkitDriver, HyperKitDriver)
+    for number, capabilities in enumerate(each.capabilities for each in drivers):
+        can = {name for name, cells in told.items() if cells[number].strip(" |") == "yes"}
+        assert can == capabilities
 
 
 BLOCK = re.compile(r"^```(console|python)\n(.*?)^```", re.DOTALL | re.MULTILINE)
