@@ -11,8 +11,10 @@ import pty
 import re
 import select
 import signal
+import socket
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 from typing import NamedTuple
@@ -20,6 +22,9 @@ from typing import NamedTuple
 import pytest
 
 from sampan.base import proc
+from sampan.net.runtime.forward.multiplexed import MultiplexedForwards
+from sampan.net.runtime.loop import Loop
+from sampan.net.services.forward import Forward
 
 pytestmark = [pytest.mark.guest, pytest.mark.slow, pytest.mark.timeout(600)]
 TESTS = Path(__file__).parents[1]
@@ -53,7 +58,8 @@ TABLE = (
     Row("sampan run -disk data.img,size=2G,format=raw", "test_disks_in_their_order"),
     Row("persistent disks", "guest/test_device.py::test_the_second_boot_finds_what_the_first_one_left"),
     Row("sampan run -publish 2222:22/tcp sshd; ssh -p 2222 root@localhost", "test_ssh"),
-    Row("sampan run -publish … -networking vpnkit vpnkit-forwarder", waits="the forwarder's package: ports are published without it"),
+    Row("sampan run -publish … -networking vpnkit vpnkit-forwarder", "test_the_forwarder"),
+    Row("… which exposes ports by the 9P mount /port", waits="9P; sampan net expose is there"),
     Row("sampan run -networking docker-for-mac …", "guest/test_network_run.py::test_the_network_that_machines_share"),
     Row("sampan run -ip 192.168.65.10 …", "test_its_address"),
     Row("docker run --rm -ti -v ~/.ssh:/root/.ssh ssh ssh <IP address of VM>", waits=DESKTOP),
@@ -164,7 +170,7 @@ def running(linuxkit, environment, folder, key):
     data = {"ssh": {"entries": {"authorized_keys": {"perm": "0600", "content": public}}}}
     words = [
         "qemu", "-disk", f"{folder}/data.img,size=32M,format=raw", "-disk", "size=48M",
-        "-publish", "0:22/tcp", "-vsock-ports", "2374", "-ip", "192.168.65.10", "-data", json.dumps(data),
+        "-publish", "0:22/tcp", "-vsock-ports", "2374,62373", "-ip", "192.168.65.10", "-data", json.dumps(data),
         "-mem", "512", "-accel", "tcg", linuxkit,
     ]  # fmt: skip
     machine = Running(words, environment)
@@ -228,6 +234,25 @@ def test_ctr_on_the_host(running, linuxkit):
     words = ["ctr", "-a", address, "-n", "services.linuxkit", "tasks", "ls"]
     done = subprocess.run(words, capture_output=True, text=True, check=False)
     assert re.search("^vsudd .*RUNNING", done.stdout, re.MULTILINE), done.stderr
+
+
+def test_the_forwarder(running, linuxkit):
+    """A server of the machine's loopback interface, through vsock and no network."""
+    with socket.socket(socket.AF_UNIX) as stream:
+        stream.connect(f"{linuxkit}-state/guest.0000f3a5")
+        loop = Loop()
+        forwards = MultiplexedForwards(loop, stream)
+        forward = forwards.expose(Forward(guest_port=22))
+        thread = threading.Thread(target=loop.run)
+        thread.start()
+        try:
+            with socket.create_connection((forward.bind, forward.port), timeout=60) as client:
+                assert client.recv(4) == b"SSH-"
+        finally:
+            loop.submit(forwards.close).result()
+            loop.stop()
+            thread.join()
+            loop.close()
 
 
 def test_ctr_in_the_guest(ssh):

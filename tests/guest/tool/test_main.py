@@ -2,7 +2,7 @@ import pytest
 
 from sampan.guest.agent.fault import AgentError
 from sampan.guest.tool import format as formatting
-from sampan.guest.tool import main, metadata, mount, timesync, vsudd
+from sampan.guest.tool import forwarder, main, metadata, mount, timesync, vsudd
 
 
 @pytest.mark.parametrize(
@@ -13,6 +13,7 @@ from sampan.guest.tool import main, metadata, mount, timesync, vsudd
         ("mountie", mount),
         ("metadata", metadata),
         ("host-timesync-daemon", timesync),
+        ("vpnkit-forwarder", forwarder),
         ("vsudd", vsudd),
     ],
 )
@@ -23,7 +24,7 @@ def test_the_name_tells_which_program(name, module, monkeypatch):
 
 def test_other_names(capsys):
     assert main.main(["sh"]) == 2
-    assert "this program is" in capsys.readouterr().err
+    assert "this program is one of" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,9 @@ import sys
 
 from sampan.guest.agent.fault import AgentError
 
-USAGE = "this program is format, mount, metadata, host-timesync-daemon or vsudd\n"
+USAGE = (
+    "this program is one of: format mount metadata host-timesync-daemon vsudd vpnkit-forwarder\n"
+)
 
 
 def main(argv: list[str]) -> int:
@@ -44,5 +46,9 @@ def _run(name: str, words: list[str]) -> int:
         from sampan.guest.tool import vsudd
 
         return vsudd.main(words)
+    if name == "vpnkit-forwarder":
+        from sampan.guest.tool import forwarder
+
+        return forwarder.main(words)
     sys.stderr.write(USAGE)
     return 2

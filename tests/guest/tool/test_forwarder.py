@@ -1,0 +1,230 @@
+"""The forwarder between the host's forwards and servers, all in threads of this process."""
+
+import hashlib
+import socket
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+
+import pytest
+
+from sampan.guest.agent.fault import AgentError
+from sampan.guest.tool import forwarder
+from sampan.net.link.multiplex import Destination, Protocol
+from sampan.net.runtime.forward.multiplexed import MultiplexedForwards
+from sampan.net.runtime.loop import Loop
+from sampan.net.services.forward import Forward
+
+MB = 1 << 20
+
+
+@pytest.fixture
+def loop():
+    made = Loop()
+    thread = threading.Thread(target=made.run)
+    thread.start()
+    yield made
+    made.stop()
+    thread.join()
+    made.close()
+
+
+@pytest.fixture
+def address(tmp_path):
+    """Where a forwarder listens that runs."""
+    path = str(tmp_path / "data")
+    relay = forwarder.Relay()
+    relay.serve(forwarder._listen("0", path))
+    thread = threading.Thread(target=relay.run)
+    thread.start()
+    yield path
+    relay.is_stopping = True
+    connect(path).close()
+    thread.join(20)
+    relay.close()
+
+
+def connect(path):
+    made = socket.socket(socket.AF_UNIX)
+    made.connect(path)
+    return made
+
+
+@pytest.fixture
+def lost():
+    return threading.Event()
+
+
+@pytest.fixture
+def expose(loop, address, lost):
+    """Forwards of a host that is connected to it."""
+    with connect(address) as stream:
+        made = loop.submit(
+            lambda: MultiplexedForwards(loop, stream, over=lambda error: lost.set())
+        ).result()
+        yield lambda *given: loop.submit(lambda: made.expose(*given)).result()
+        loop.submit(made.close).result()
+
+
+@pytest.fixture
+def echo(tmp_path):
+    """Servers that say what they hear, until they hear the end: by TCP and at a Unix socket."""
+    unix = socket.socket(socket.AF_UNIX)
+    unix.bind(str(tmp_path / "echo"))
+    unix.listen(100)
+    tcp = socket.create_server(("127.0.0.1", 0), backlog=100)
+
+    def serve(listener):
+        with suppress(OSError), ThreadPoolExecutor() as crew:
+            while True:
+                crew.submit(answer, listener.accept()[0])
+
+    def answer(connection):
+        with connection, suppress(OSError):
+            while data := connection.recv(1 << 16):
+                connection.sendall(data)
+
+    threads = [threading.Thread(target=serve, args=(each,)) for each in (tcp, unix)]
+    for thread in threads:
+        thread.start()
+    yield tcp, unix
+    for each, thread in zip((tcp, unix), threads, strict=True):
+        each.shutdown(socket.SHUT_RDWR)
+        thread.join()
+        each.close()
+
+
+@pytest.fixture
+def both(expose, echo):
+    tcp, unix = echo
+    to = Destination(Protocol.UNIX, path=unix.getsockname().encode())
+    return expose(Forward(guest_port=tcp.getsockname()[1])), expose(Forward(guest_port=0), to)
+
+
+def talk(forward, data):
+    """Say it all and the end, and hear what comes until the end."""
+    with socket.create_connection((forward.bind, forward.port), timeout=20) as connection:
+
+        def say():
+            connection.sendall(data)
+            connection.shutdown(socket.SHUT_WR)
+
+        sender = threading.Thread(target=say)
+        sender.start()
+        heard = bytearray()
+        while part := connection.recv(1 << 16):
+            heard += part
+        sender.join()
+    return bytes(heard)
+
+
+def test_much_data_both_ways_and_half_close(both):
+    data = hashlib.shake_256(b"data").digest(4 * MB)
+    for forward in both:
+        assert talk(forward, data) == data
+
+
+def test_the_end_without_a_word(both):
+    for forward in both:
+        assert talk(forward, b"") == b""
+
+
+def test_many_connections_at_once(both):
+    with ThreadPoolExecutor(16) as crew:
+        said = [bytes([number % 256]) * (number * 37) for number in range(200)]
+        heard = crew.map(lambda each: talk(both[len(each) % 2], each), said)
+        assert list(heard) == said
+
+
+def test_nobody_listens(expose, both):
+    missing = Destination(Protocol.UNIX, path=b"/no/such/socket")
+    with socket.socket() as deaf:
+        deaf.bind(("127.0.0.1", 0))  # a port that nobody else gets
+        refusing = expose(Forward(guest_port=deaf.getsockname()[1]))
+        for forward in (refusing, expose(Forward(guest_port=0), missing)):
+            with (
+                pytest.raises(ConnectionResetError),
+                socket.create_connection((forward.bind, forward.port), timeout=20) as client,
+            ):
+                client.recv(1)
+    assert talk(both[0], b"the session goes on") == b"the session goes on"
+
+
+def test_a_client_that_reads_nothing_holds_up_nobody(both):
+    with socket.create_connection((both[0].bind, both[0].port)) as stuck:
+        stuck.setblocking(False)
+        with suppress(BlockingIOError):
+            while True:
+                stuck.send(bytes(MB))
+        assert talk(both[1], b"quick") == b"quick"
+
+
+def test_a_server_that_breaks_resets(expose):
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        forward = expose(Forward(guest_port=server.getsockname()[1]))
+        with socket.create_connection((forward.bind, forward.port), timeout=20) as client:
+            connection, _ = server.accept()
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, forwarder._RESET)
+            connection.close()
+            with pytest.raises(ConnectionResetError):
+                client.recv(1)
+
+
+def test_a_client_that_breaks_resets_the_server(expose):
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        forward = expose(Forward(guest_port=server.getsockname()[1]))
+        client = socket.create_connection((forward.bind, forward.port), timeout=20)
+        connection, _ = server.accept()
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, forwarder._RESET)
+        client.close()
+        connection.settimeout(20)
+        with connection, pytest.raises(ConnectionResetError):
+            connection.recv(1)
+
+
+def test_a_host_that_talks_nonsense_is_cut_off(address, both, capfd):
+    with connect(address) as stranger:
+        stranger.sendall(b"GET / HTTP/1.1\r\n\r\n")
+        heard = b""
+        with suppress(ConnectionResetError):
+            while part := stranger.recv(4096):
+                heard += part
+    assert heard.startswith(b"https://github.com/moby/vpnkit")
+    assert "does not speak" in capfd.readouterr().out
+    assert talk(both[0], b"others go on") == b"others go on"
+
+
+def test_servers_are_let_go_with_their_host(address, loop):
+    with socket.create_server(("127.0.0.1", 0)) as server, connect(address) as stream:
+        made = loop.submit(lambda: MultiplexedForwards(loop, stream)).result()
+        port = server.getsockname()[1]
+        forward = loop.submit(lambda: made.expose(Forward(guest_port=port))).result()
+        with socket.create_connection((forward.bind, forward.port)):
+            connection, _ = server.accept()
+            loop.submit(made.close).result()
+            connection.settimeout(20)
+            with connection, suppress(ConnectionResetError):
+                assert connection.recv(1) == b""
+
+
+@pytest.mark.parametrize("words", [["x"], ["-vsockPort", "many"], ["-speed", "1"]])
+def test_what_makes_no_sense(words):
+    with pytest.raises(AgentError):
+        forwarder.main(words)
+
+
+def test_where_it_cannot_listen(tmp_path):
+    with pytest.raises(AgentError, match="cannot listen on"):
+        forwarder._listen("1", str(tmp_path / "no" / "socket"))
+
+
+def test_datagrams_are_refused():
+    with pytest.raises(OSError, match="only TCP and Unix"):
+        forwarder._socket(forwarder.Destination(2, bytes(4), 53))
+
+
+def test_addresses():
+    six = forwarder.Destination(1, bytes(15) + b"\1", 80)
+    assert forwarder._address(six) == ("::1", 80)
+    with forwarder._socket(six) as made:
+        assert made.family == socket.AF_INET6
