@@ -9,6 +9,8 @@ from pathlib import Path
 
 # the modules of the architecture that do no I/O, when they are there
 PURE = (
+    "sampan.base.agent.wire",
+    "sampan.base.agent.session",
     "sampan.net.wire",
     "sampan.net.core",
     "sampan.net.services",

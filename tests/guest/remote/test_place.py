@@ -1,9 +1,11 @@
+import importlib
 import os
+import sys
 from pathlib import Path
 
 import pytest
 
-from sampan.guest.remote import place
+from sampan.guest.remote import job, place
 from sampan.guest.remote.fault import CallError
 from sampan.guest.remote.place import Place
 
@@ -14,6 +16,24 @@ def test_here_is_here():
     assert Path(here.network_table("tcp")).exists()
     assert Path(here.terminals).exists()
     assert Place(1).network_table("udp6") == "/proc/1/net/udp6"
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="needs root")
+def test_nothing_is_imported_from_another_place():
+    """In a child, as always; its own mounts are as good a place as any."""
+
+    def enter():
+        Place(os.getppid()).enter()
+        try:
+            importlib.import_module("this_is_code_of_a_container")
+        except (ModuleNotFoundError, ImportWarning):
+            return 3 if sys.path == [] else 4
+        return 5
+
+    each = job.start(enter, has_input=False)
+    status = os.waitpid(each.pid, 0)[1]
+    each.close()
+    assert os.waitstatus_to_exitcode(status) == 3
 
 
 def test_services(tmp_path, monkeypatch):

@@ -8,6 +8,7 @@ of a container, before it does anything; what names and links mean is settled th
 from __future__ import annotations
 
 import os
+import sys
 
 from sampan.guest.remote import kernel
 from sampan.guest.remote.fault import CallError
@@ -32,6 +33,9 @@ class Place:
         """
         if self._pid is None:
             return
+        # what is imported from now on would be that place's code: a container's, for instance
+        sys.path.clear()
+        sys.meta_path.clear()
         root = os.open(f"/proc/{self._pid}/root", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         mounts = os.open(f"/proc/{self._pid}/ns/mnt", os.O_RDONLY | os.O_CLOEXEC)
         kernel.enter_mounts(mounts)
