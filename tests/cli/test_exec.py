@@ -188,3 +188,12 @@ def test_on_a_terminal(web, tmp_path):
     assert child.wait(20) == 4
     assert b"typed" in shown
     os.close(ours)
+
+
+def test_a_machine_whose_system_has_no_agent(machines):
+    """All the way: every machine that runs has the channel, and this one nobody at its end."""
+    machines.start("web", "hang")
+    outcome = machines.run("exec", "--wait", "0.2", "web", "true")
+    assert outcome.returncode == 1
+    assert "no agent answers in the machine after 0.2 s" in outcome.stderr
+    assert "sampan/agent" in outcome.stderr
