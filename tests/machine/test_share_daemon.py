@@ -147,21 +147,25 @@ def test_one_that_ends_says_why(folder, program):
     asyncio.run(scenario())
 
 
+def test_a_read_only_share_that_cannot_be_mounted(folder, program):
+    async def scenario():
+        [daemon] = await start(folder, program("echo mount: wrong fs type >&2; exit 32"))
+        await daemon.ended()
+        assert "mounted below" in daemon.fault().hint
+
+    asyncio.run(scenario())
+
+
 def test_one_that_ends_in_silence(folder, program):
     async def scenario():
         [daemon] = await start(folder, program("kill -9 $$"))
         await daemon.ended()
         assert "virtiofsd was killed by SIGKILL" in str(daemon.fault())
-        [well] = await start_again(folder, program("exit 0"))
+        [well] = await start(folder, program("exit 0"))  # in the place of the other
         await well.ended()
         assert well.fault() is None
 
     asyncio.run(scenario())
-
-
-async def start_again(folder, program):
-    folder.share_socket(0).unlink()
-    return await start(folder, program)
 
 
 def test_9p_needs_none(folder):

@@ -190,6 +190,11 @@ class Daemon:
 
 
 def _hint(said: str) -> str | None:
+    if said.startswith("mount:"):
+        return (
+            "without root, a read-only share by virtiofs can have no file systems mounted below it; "
+            "share by 9P (--share HOST:GUEST:ro,9p), with a guest whose kernel has it"
+        )
     if "unshare" in said or "newuidmap" in said:
         return (
             "virtiofsd without root needs user namespaces, which this host does not allow: "
@@ -235,6 +240,7 @@ def _start(command: Callable[[int], tuple[str, ...]], path: Path, folder: Folder
         socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as listener,
         _messages(path).open("wb") as messages,
     ):
+        path.unlink(missing_ok=True)  # of a process that this one follows
         listener.bind(str(path))
         listener.listen(1)  # whoever connects waits for the daemon, not the other way round
         return proc.start(
