@@ -179,7 +179,9 @@ def test_9p_needs_none(folder):
 def test_a_machine_ends_its_daemon(scripted, runtime_root, tmp_path, program):
     async def scenario():
         async with machine.VM.launch(spec, options) as vm:
-            [daemon] = vm._hypervisor.occupant._back_ends
+            qemu = vm._hypervisor.occupant
+            assert isinstance(qemu, Qemu)
+            [daemon] = qemu._back_ends
             assert f"socket,id=share0,path={daemon.path}" in vm.argv
             assert vm.argv[vm.argv.index("-append") + 1] == "sampan.share=a:virtiofs:/a"
             assert daemon.fault() is None
