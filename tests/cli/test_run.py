@@ -257,19 +257,6 @@ def test_too_little_memory(sampan, system, tmp_path):
     assert "256 MiB would do (--mem 256)" in done.err
 
 
-@pytest.mark.parametrize(
-    ("text", "expected"),
-    [(None, None), ("auto", None), ("kvm", "kvm"), ("kvm:tcg", None), ("tcg:kvm", "tcg")],
-)
-def test_accelerator_lists(text, expected):
-    assert verb._accelerator(text) == expected
-
-
-@pytest.mark.parametrize(("text", "mib"), [("512", 512), ("2G", 2048), ("512M", 512)])
-def test_memory_sizes(text, mib):
-    assert verb._mem_mib(text) == mib
-
-
 def test_runtime_folder(tmp_path):
     assert verb.runtime_folder({}) is None
     assert verb.runtime_folder({"XDG_RUNTIME_DIR": str(tmp_path)}) == tmp_path / "sampan"

@@ -94,7 +94,6 @@ def driver(backend: Backend, *, virtiofsd: Path | None, state: Path | None) -> D
 def preview(
     backend: Backend,
     spec: MachineSpec,
-    *,
     network: Options,
     devices: device.Flags,
     state: Path,

@@ -1,0 +1,147 @@
+"""The flags of `sampan run` that say what computer the machine is."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import click
+
+from sampan.errors import UsageError
+
+if TYPE_CHECKING:
+    from sampan.desktop.bundle import Bundle
+    from sampan.machine.driver import Driver
+    from sampan.machine.model import Accelerator, Arch, MachineSpec
+
+
+class Flags(NamedTuple):
+    """What those flags said."""
+
+    cpus: int = 1
+    mem: str = "1024"
+    accel: str | None = None
+    arch: str | None = None
+    kernel: bool = False  # kept for those who type it: there is only this way to boot so far
+
+
+class _Later(NamedTuple):
+    """A flag that people know and that a later version brings."""
+
+    name: str
+    takes_value: bool = True
+
+
+_LATER = (
+    _Later("--fw"),
+    _Later("--iso", takes_value=False), _Later("--squashfs", takes_value=False),
+    _Later("--uefi", takes_value=False),
+)  # fmt: skip
+_OPTIONS = (
+    click.option("--cpus", type=int, default=1, show_default=True, help="Number of processors."),
+    click.option(
+        "--mem", default="1024", show_default=True, metavar="SIZE",
+        help="Memory: a number of MiB, or a size such as 2G.",
+    ),
+    click.option(
+        "--accel", metavar="NAME[:NAME…]", envvar=["SAMPAN_ACCEL", "LINUXKIT_QEMU_ACCEL"],
+        help="kvm, hvf or tcg; of several the first that works.  "
+        "[env: SAMPAN_ACCEL; default: the fastest that runs a test program]",
+    ),
+    click.option("--arch", metavar="NAME", help="amd64 or arm64.  [default: that of the kernel]"),
+    click.option(
+        "--kernel", is_flag=True, help="PATH is a kernel+initrd system (what is assumed)."
+    ),
+)  # fmt: skip
+
+
+def options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Give `command` these flags, as one argument `computer`; and those of later versions, refused."""
+
+    @functools.wraps(command)
+    def gathered(*args: Any, **given: Any) -> object:  # noqa: ANN401
+        own = {name: given.pop(name) for name in Flags._fields}
+        return command(*args, computer=Flags(**own), **given)
+
+    wrapped: Callable[..., Any] = gathered
+    for later in _LATER:
+        kind: dict[str, Any] = {"multiple": True} if later.takes_value else {"is_flag": True}
+        wrapped = click.option(
+            later.name, hidden=True, expose_value=False, callback=_refuse, **kind
+        )(wrapped)
+    for option in reversed(_OPTIONS):
+        wrapped = option(wrapped)
+    return wrapped
+
+
+def machine(found: Bundle, name: str, flags: Flags, driver: Driver) -> MachineSpec:
+    """The machine that boots the system `found`, with a channel for an agent if `driver` can.
+
+    Raises:
+        UsageError: a flag makes no sense, or does not fit the kernel.
+    """
+    from sampan.machine.driver import Capability
+    from sampan.machine.model import MachineSpec
+
+    spec = MachineSpec(
+        kernel=found.kernel,
+        initrd=found.initrd,
+        cmdline=found.cmdline,
+        cpus=flags.cpus,
+        mem_mib=_mem_mib(flags.mem),
+        arch=_arch(flags.arch, found),
+        accel=_accelerator(flags.accel),
+        name=name,
+        agent=Capability.AGENT in driver.capabilities,
+    )
+    spec.check()
+    return spec
+
+
+def _refuse(context: click.Context, option: click.Parameter, value: object) -> None:
+    del context
+    if value:
+        raise UsageError(
+            f"{option.opts[0]} is not there yet: this version runs kernel+initrd systems only",
+            hint="see sampan run --help for the flags it has",
+        )
+
+
+def _mem_mib(text: str) -> int:
+    from sampan.base.units import parse_size
+
+    try:
+        return parse_size(text, unit="M") >> 20
+    except ValueError as error:
+        raise UsageError(f"--mem: {error}") from error
+
+
+def _arch(text: str | None, found: Bundle) -> Arch:
+    from sampan.machine.accel import host_arch
+    from sampan.machine.model import Arch
+
+    if text is None:
+        return found.arch or host_arch() or Arch.AMD64
+    wanted = Arch.parse(text)
+    if found.arch not in (None, wanted):
+        raise UsageError(
+            f"{found.kernel} is a kernel for {found.arch}, not {wanted}",
+            hint="leave --arch away: the kernel tells",
+        )
+    return wanted
+
+
+def _accelerator(text: str | None) -> Accelerator | None:
+    """The accelerator that `text` insists on; None if TCG will do when no other works."""
+    from sampan.machine.model import Accelerator
+
+    if not text or text == "auto":
+        return None
+    try:
+        names = [Accelerator(name) for name in text.split(":")]
+    except ValueError:
+        raise UsageError(
+            f"--accel: {text!r} names no accelerator", hint=f"say {', '.join(Accelerator)} or auto"
+        ) from None
+    return None if names[0] is not Accelerator.TCG and Accelerator.TCG in names else names[0]

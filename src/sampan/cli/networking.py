@@ -1,0 +1,122 @@
+"""The flags of `sampan run` that say how the machine is connected."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import click
+
+from sampan.base import log
+from sampan.cli.backend import Backend
+from sampan.cli.net import place, setting
+from sampan.errors import SampanError, UsageError
+
+if TYPE_CHECKING:
+    from sampan.desktop.network import Options
+
+_log = log.get(__name__)
+_ALIASES = {"default": "vpnkit", "docker-for-mac": "shared", "vmnet": "user"}
+_SETTINGS = frozenset({
+    "--subnet", "--prefix6", "--mtu", "--dns", "--hosts", "--search", "--host-access", "--policy",
+    "--proxy", "--http-view", "--har",
+})  # fmt: skip
+
+
+class Flags(NamedTuple):
+    """What those flags said; `wanted` are settings of the network, by name."""
+
+    publish: tuple[str, ...] = ()
+    networking: str = "vpnkit"
+    ip: str = ""
+    wanted: dict[str, object] = {}  # noqa: RUF012  never changed
+
+
+_OPTIONS = (
+    click.option(
+        "--publish", multiple=True, metavar="[BIND:]HOST:GUEST[/tcp|udp]",
+        help="Make a port of the guest reachable on the host; repeat for more. BIND is 127.0.0.1 "
+        "unless given; HOST 0 is any free port, 8000-8009:80-89 ten of them, a path a Unix socket.",
+    ),
+    click.option(
+        "--networking", default="vpnkit", show_default=True, metavar="KIND",
+        help="vpnkit: a network of its own, in this process (vpnkit,stream and vpnkit,vhost-user "
+        "choose how frames come to it); vpnkit,PATH: that of sampan net serve --listen qemu:PATH; "
+        "shared (or docker-for-mac): one that all machines which say so are on; "
+        "user (or vmnet): the hypervisor's own; tap,IF and bridge,IF: a device of the host; none.",
+    ),
+    click.option("--ip", default="", metavar="ADDRESS", help="The guest's address, by DHCP."),
+    functools.partial(setting.options, only=_SETTINGS),
+)  # fmt: skip
+
+
+def options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Give `command` these flags, as one argument `connected`."""
+
+    @functools.wraps(command)
+    def gathered(*args: Any, **given: Any) -> object:  # noqa: ANN401
+        own = {name: given.pop(name) for name in Flags._fields}
+        return command(*args, connected=Flags(**own), **given)
+
+    wrapped: Callable[..., Any] = gathered
+    for option in reversed(_OPTIONS):
+        wrapped = option(wrapped)
+    return wrapped
+
+
+def connection(flags: Flags, chosen: Backend, runtime_root: Path | None) -> Options:
+    """How to connect a machine of the hypervisor `chosen`.
+
+    Raises:
+        UsageError: a flag makes no sense.
+    """
+    from msgspec.structs import replace
+
+    return replace(
+        _networking(flags.networking, chosen),
+        publish=flags.publish,
+        address=flags.ip,
+        settings=setting.build(flags.wanted) if flags.wanted else None,
+        control_folder=_control_folder(),
+        runtime_root=runtime_root,
+    )
+
+
+def _networking(text: str, chosen: Backend) -> Options:
+    """What `--networking` says: the kind, and what belongs to it."""
+    from sampan.desktop.network import Networking, Options
+
+    name, _, more = text.partition(",")
+    if name == "vmnet" and chosen is Backend.QEMU:
+        raise UsageError(
+            "--networking vmnet belongs to hypervisors of macOS", hint="leave it away, or say user"
+        )
+    try:
+        kind = Networking(_ALIASES.get(name, name))
+    except ValueError:
+        raise UsageError(
+            f"--networking: {text!r} is no kind of network", hint=f"say {', '.join(Networking)}"
+        ) from None
+    if kind in (Networking.TAP, Networking.BRIDGE):
+        return Options(networking=kind, interface=more)
+    if not more:
+        return Options(networking=kind, link=chosen.link)
+    if kind is Networking.VPNKIT and more in chosen.links:
+        return Options(link=chosen.links[more])
+    if kind is Networking.VPNKIT and "/" in more and "," not in more:
+        return Options(join=Path(more), link=chosen.link)
+    raise UsageError(
+        f"--networking: {more!r} says nothing about {name}",
+        hint=f"say vpnkit, or vpnkit with {', '.join((*chosen.links, 'the path of a socket'))}",
+    )
+
+
+def _control_folder() -> Path | None:
+    """Where `sampan net` looks for networks; None if there can be no such folder."""
+    try:
+        return place.folder()
+    except SampanError as error:
+        _log.warning("sampan net cannot reach this network: %s", error)
+        return None

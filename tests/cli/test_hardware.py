@@ -1,0 +1,44 @@
+import pytest
+
+from sampan.cli import hardware
+from sampan.desktop.bundle import Bundle
+from sampan.errors import UsageError
+from sampan.machine import Accelerator, Arch
+from sampan.machine.testing import FakeDriver
+
+MUTE = FakeDriver(capabilities=frozenset())
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [(None, None), ("auto", None), ("kvm", "kvm"), ("kvm:tcg", None), ("tcg:kvm", "tcg")],
+)
+def test_accelerator_lists(text, expected):
+    assert hardware._accelerator(text) == expected
+
+
+@pytest.mark.parametrize(("text", "mib"), [("512", 512), ("2G", 2048), ("512M", 512)])
+def test_memory_sizes(text, mib):
+    assert hardware._mem_mib(text) == mib
+
+
+def found(tmp_path, arch=None):
+    return Bundle(kernel=tmp_path / "k", initrd=tmp_path / "i", cmdline="quiet", arch=arch)
+
+
+def test_the_machine_that_boots_a_system(tmp_path):
+    flags = hardware.Flags(cpus=2, mem="2G", accel="tcg")
+    spec = hardware.machine(found(tmp_path, Arch.ARM64), "web", flags, FakeDriver())
+    assert (spec.cpus, spec.mem_mib, spec.accel) == (2, 2048, Accelerator.TCG)
+    assert (spec.arch, spec.name, spec.agent, spec.cmdline) == (Arch.ARM64, "web", True, "quiet")
+
+
+def test_a_kernel_that_does_not_tell(tmp_path):
+    spec = hardware.machine(found(tmp_path), "web", hardware.Flags(arch="aarch64"), MUTE)
+    assert (spec.arch, spec.agent) == (Arch.ARM64, False)
+
+
+@pytest.mark.parametrize("flags", [hardware.Flags(cpus=0), hardware.Flags(arch="vax")])
+def test_what_cannot_be(tmp_path, flags):
+    with pytest.raises(UsageError):
+        hardware.machine(found(tmp_path), "web", flags, MUTE)
