@@ -7,7 +7,13 @@ import time
 import pytest
 
 from sampan.machine import readiness
-from sampan.machine.agent import AgentError, AgentTimeoutError, Command, Window
+from sampan.machine.agent import (
+    AgentError,
+    AgentLostError,
+    AgentTimeoutError,
+    Command,
+    Window,
+)
 
 pytestmark = [pytest.mark.guest, pytest.mark.slow, pytest.mark.timeout(600)]
 
@@ -127,3 +133,27 @@ def test_a_restarted_agent_is_found_again(machine):
 def test_a_new_session_ends_what_the_old_one_began(machine):
     machine.agent.resync()
     assert machine.exec(["echo", "there"], timeout_s=60).text == "there"
+
+
+def test_a_conversation_that_a_snapshot_holds_half_of(machine, tmp_path):
+    """It ends, on both sides; the next one begins by itself, in another process of QEMU."""
+    machine.exec(["sh", "-c", "echo before > /tmp/state"], check=True)
+
+    async def interrupted(vm):
+        command = Command(argv=("sh", "-c", "echo $$; while cat > /dev/null; do :; done"))
+        async with vm.agent.start(command) as program:
+            pid = int((await program.read())[1])
+            assert await program.write(bytes(300_000))
+            await vm.snapshot(tmp_path / "saved")
+            assert await program.write(bytes(300_000))
+            await vm.exec(["sh", "-c", "echo after > /tmp/state"], check=True)
+            await vm.restore(tmp_path / "saved")
+            with pytest.raises(AgentLostError):
+                await program.read()
+        return pid
+
+    pid = machine._loop.run(interrupted(machine._vm))
+    assert machine.exec(["cat", "/tmp/state"], timeout_s=60).text == "before"
+    gone = f"while kill -0 {pid} 2>/dev/null; do sleep 0.1; done"
+    machine.exec(["sh", "-c", gone], check=True, timeout_s=60)
+    assert abs(int(machine.exec(["date", "+%s"]).text) - time.time()) < 100
