@@ -1,12 +1,16 @@
 import asyncio
 import re
+import socket
 
 import pytest
 
 from sampan import machine
-from sampan.machine import readiness
+from sampan.errors import UsageError
+from sampan.machine import probe, readiness
+from sampan.machine.console import Console
 from sampan.machine.error import MachineError
 from sampan.machine.event import AgentUp, PowerButtonPressed
+from sampan.machine.journal import Journal
 from sampan.machine.readiness import (
     NotReadyError,
     all_of,
@@ -28,6 +32,7 @@ from sampan.machine.testing import (
     Script,
     spec,
 )
+from sampan.machine.vsock import VsockRefusedError
 
 NEVER = console("never", deadline_s=0.02)
 
@@ -188,3 +193,39 @@ def test_an_agent_that_does_not_answer(runtime_root):
 
     with pytest.raises(NotReadyError, match="the agent in the guest answers"):
         asyncio.run(run())
+
+
+class Guest:
+    """A guest whose vsock refuses two connections."""
+
+    def __init__(self):
+        self.console = Console()
+        self.journal = Journal("web")
+        self.vsock = self
+        self.refusals = 2
+
+    def events(self, *, since=0):
+        return self.journal.follow(since)
+
+    async def connect(self, port):
+        assert port == 1234
+        if self.refusals:
+            self.refusals -= 1
+            raise VsockRefusedError("nobody listens")
+        return socket.socket()
+
+
+def test_somebody_listens_on_vsock(monkeypatch):
+    monkeypatch.setattr(probe, "PAUSE_S", 0)
+
+    async def run():
+        guest = Guest()
+        await readiness.wait(readiness.vsock(1234), guest)  # type: ignore[arg-type]
+        return guest.refusals
+
+    assert asyncio.run(run()) == 0
+
+
+def test_a_machine_without_vsock(runtime_root):
+    with pytest.raises(UsageError, match="no vsock"):
+        wait(readiness.vsock(1234), runtime_root)

@@ -17,17 +17,19 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Protocol, TypeAlias, cast
 
 from sampan.machine import probe
 from sampan.machine.agent.client import Agent
 from sampan.machine.console import Console
-from sampan.machine.error import MachineEndedError, MachineError
+from sampan.machine.error import MachineEndedError, MachineError, MachineTimeoutError
 from sampan.machine.event import Ended, Event
 from sampan.machine.forward import Forward
 from sampan.machine.forward import Protocol as Transport
 from sampan.machine.model import End
+from sampan.machine.vsock import Endpoint, VsockRefusedError
 
 DEADLINE_S = 60.0
 _REACHABLE = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # what listens there is met here
@@ -42,6 +44,10 @@ class Guest(Protocol):
     @property
     def agent(self) -> Agent:
         """See `VM.agent`."""
+
+    @property
+    def vsock(self) -> Endpoint:
+        """See `VM.vsock`."""
 
     def events(self, *, since: int = 0) -> AsyncIterator[Event]:
         """See `VM.events`."""
@@ -146,6 +152,17 @@ def http(port: int, path: str = "/", *, deadline_s: float = DEADLINE_S) -> Stage
     """A published `port` of the guest answers a GET of `path` with a status below 500."""
     reached = _serves(port, path)
     return stage(f"port {port} of the guest serves {path}", reached, deadline_s=deadline_s)
+
+
+def vsock(port: int, *, deadline_s: float = DEADLINE_S) -> Stage:
+    """Somebody in the guest takes connections to vsock `port`."""
+
+    async def reached(guest: Guest) -> None:
+        await probe.until(_connects(guest.vsock, port))
+
+    return stage(
+        f"vsock port {port} of the guest takes connections", reached, deadline_s=deadline_s
+    )
 
 
 def happened(kind: type[Event], *, deadline_s: float = DEADLINE_S) -> Stage:
@@ -259,6 +276,16 @@ async def _end(guest: Guest) -> End:
         if isinstance(event, Ended):
             return event.end
     raise AssertionError("the last event of a machine is its end")
+
+
+def _connects(endpoint: Endpoint, port: int) -> Callable[[], Awaitable[bool]]:
+    async def attempt() -> bool:
+        with suppress(VsockRefusedError, MachineTimeoutError):
+            (await endpoint.connect(port)).close()
+            return True
+        return False
+
+    return attempt
 
 
 def _shows(pattern: re.Pattern[str]) -> Callable[[Guest], Awaitable[object]]:
