@@ -12,7 +12,7 @@ The script is the text of the file given as -kernel, one step a line:
     complain TEXT   print TEXT on stderr
     hang            do nothing more
 
-It ends at once when `silent` is the first line. With -bios it is a probe of the accelerator:
+It can be saved and go on elsewhere: its state is how many steps it has done. It ends at once when `silent` is the first line. With -bios it is a probe of the accelerator:
 it works if a file `kvm-works` lies beside the program.
 """
 
@@ -38,6 +38,7 @@ class Fake:
         self.qmp = self.accept(fds["qmp"])
         self.go, self.button = threading.Event(), threading.Event()
         self.typed, self.typing = "", threading.Condition()
+        self.done = 0  # steps
 
     @staticmethod
     def accept(fd):
@@ -67,10 +68,24 @@ class Fake:
                 reply["return"] = usernet_report()
             elif command in ("query-blockstats", "query-cpus-fast"):
                 reply["return"] = []
+            elif command == "migrate":
+                self.tell(reply)
+                self.save(message["arguments"]["uri"].removeprefix("unix:"))
+                continue
+            elif command == "migrate-incoming":
+                descriptor = int(message["arguments"]["uri"].removeprefix("fd:"))
+                self.done = int(os.pread(descriptor, 100, 0))
+                self.event("MIGRATION", status="completed")
             elif command == "no-such-command":
                 del reply["return"]
                 reply["error"] = {"class": "CommandNotFound", "desc": "no such command"}
             self.tell(reply)
+
+    def save(self, path):
+        with socket.socket(socket.AF_UNIX) as stream:
+            stream.connect(path)
+            stream.sendall(b"%d" % self.done)
+        self.event("MIGRATION", status="completed")
 
     def keyboard(self):
         while data := self.console.recv(4096):
@@ -145,8 +160,9 @@ def main():
     threading.Thread(target=fake.control, daemon=True).start()
     threading.Thread(target=fake.keyboard, daemon=True).start()
     fake.go.wait()
-    for step in steps:
+    for step in steps[fake.done :]:
         fake.act(step)
+        fake.done += 1
     fake.do_hang("")
 
 

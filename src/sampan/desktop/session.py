@@ -14,7 +14,14 @@ from __future__ import annotations
 import asyncio
 import signal
 from collections.abc import Callable, Iterator
-from contextlib import AsyncExitStack, ExitStack, closing, contextmanager, suppress
+from contextlib import (
+    AbstractAsyncContextManager,
+    AsyncExitStack,
+    ExitStack,
+    closing,
+    contextmanager,
+    suppress,
+)
 from enum import Enum, auto
 from pathlib import Path
 from typing import TypeAlias, assert_never
@@ -23,6 +30,7 @@ import msgspec
 
 from sampan.desktop import network
 from sampan.desktop.network import Connection, Published
+from sampan.desktop.saved import Keeping
 from sampan.desktop.supervisor import Supervisor
 from sampan.machine import lifecycle, memory, terminal
 from sampan.machine.console import Console
@@ -49,7 +57,8 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     """How to run a machine in the foreground.
 
     `claim` is its place in the store, if it has one: it is then written down there, and can be
-    reached by other commands. `driver` runs the machine; None: QEMU.
+    reached by other commands. `driver` runs the machine; None: QEMU. With `origin` it does not
+    boot, but goes on with the machine that is saved in that folder.
     """
 
     stdio: Stdio
@@ -57,6 +66,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     runtime_root: Path | None = None
     power_off_deadline_s: float = POWER_OFF_DEADLINE_S
     claim: Claim | None = None
+    origin: Path | None = None
     driver: Driver | None = None
 
 
@@ -173,12 +183,19 @@ class _Session:
                 link_fd=None if link is None else link.fileno(),
                 link_path=connection.link_path,
             )
-            async with VM.launch(connection.spec, launch, prepare=prepare) as vm:
+            async with self._living(connection.spec, launch, prepare) as vm:
                 if link is not None:
                     link.close()  # it is the hypervisor's now
                 end = await self._supervised(vm, connection)
             await output.drain()
         return end
+
+    def _living(
+        self, spec: MachineSpec, launch: LaunchOptions, prepare: Callable[[Console], None]
+    ) -> AbstractAsyncContextManager[VM]:
+        if self._options.origin is None:
+            return VM.launch(spec, launch, prepare=prepare)
+        return VM.resume_from(self._options.origin, launch, spec=spec, prepare=prepare)
 
     async def _supervised(self, vm: VM, connection: Connection) -> End:
         """Attend to `vm`, and let other commands reach it meanwhile."""
@@ -189,6 +206,9 @@ class _Session:
                 supervising = self._supervisor.supervising(
                     vm, self, ports=ports, network=connection.name
                 )
+                claim = self._options.claim
+                if claim is not None:
+                    Keeping(self._supervisor.server, vm, claim, self._options.network)
                 await stack.enter_async_context(supervising)
             return await self._attend(vm, connection, published)
 

@@ -2,16 +2,18 @@
 
 What each has of its own: a name, host ports, and disks, which are overlays (qcow2) over those that
 were saved; of these nothing may be written as long as there are clones. Where an agent answers,
-the guest gets a host name, a machine id and fresh randomness, too.
+the guest gets a host name and a machine id, too.
 
 What they share: the memory they were saved with, and in it the address of the network card. That
 does no harm as long as each is on a network of its own, as those on QEMU's user networking are.
+The random numbers of their kernels are the same at first as well: the seed that the agent hands
+over counts from when the kernel next takes one, which Linux does once a minute.
 """
 
 from __future__ import annotations
 
 import asyncio
-import os
+import secrets
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
@@ -21,6 +23,7 @@ from msgspec.structs import replace
 from sampan.base import log, proc
 from sampan.errors import UnsupportedError, UsageError
 from sampan.machine import suspension
+from sampan.machine.agent.client import Agent
 from sampan.machine.agent.error import AgentError
 from sampan.machine.device import Disk, DiskFormat
 from sampan.machine.drivers.qemu_argv import mac_address
@@ -34,7 +37,7 @@ _AT_ONCE = 4  # processes that start
 _SEED_BYTES = 32
 _IDENTITY = """
 cat > /dev/urandom
-tr -d - < /proc/sys/kernel/random/uuid > /etc/machine-id
+echo "$1" > /etc/machine-id
 hostname "$0" && echo "$0" > /etc/hostname
 """
 
@@ -103,14 +106,19 @@ def variant(folder: Path, saved: Suspension, name: str, disks: Path) -> MachineS
 
 async def give_identity(vm: VM) -> None:
     """Let the guest know that it is a machine of its own; nothing if it has no agent."""
-    if not vm.spec.agent:
-        return
+    if vm.spec.agent:
+        await identify(vm.agent, vm.spec.name)
+
+
+async def identify(agent: Agent, name: str) -> None:
+    """Give the guest a host name, a machine id, and a seed; it keeps its own if that fails."""
     try:
-        await vm.agent.exec(
-            ["/bin/sh", "-c", _IDENTITY, vm.spec.name], input=os.urandom(_SEED_BYTES), check=True
-        )
+        await agent.exec(
+            ["/bin/sh", "-c", _IDENTITY, name, secrets.token_hex(16)],
+            input=secrets.token_bytes(_SEED_BYTES), check=True,
+        )  # fmt: skip
     except (AgentError, MachineTimeoutError) as error:
-        _log.warning("%s has still the identity of its original: %s", vm.spec.name, error)
+        _log.warning("%s has still the identity of its original: %s", name, error)
 
 
 @asynccontextmanager

@@ -144,9 +144,10 @@ class VM:
             SampanError: as `launch`.
         """
         saved = suspension.read(folder)
-        if spec is None:
+        if spec is None or spec.disks == saved.spec.disks:
             suspension.check_disks(saved)
             await asyncio.to_thread(resumption.restore_disks, folder, saved)
+        if spec is None:
             spec = replace(saved.spec, publish=saved.forwards or saved.spec.publish)
         spec = replace(spec, accel=saved.accel)
         origin = Origin(folder, saved)
@@ -315,12 +316,16 @@ class VM:
         """Make disk `index` of the spec (the first is 0) larger; see `growth.grow`."""
         await growth.grow(self.execute, index, size_bytes)
 
-    async def suspend(self, folder: Path, *, progress: Progress | None = None) -> Suspension:
+    async def suspend(
+        self, folder: Path, *, progress: Progress | None = None,
+        on_saved: Callable[[Suspension], None] | None = None,
+    ) -> Suspension:  # fmt: skip
         """Save the machine to `folder` and end it; `resume_from` goes on with it.
 
-        Its disks stay where they are. If it cannot be saved it goes on; raises as `Mover.suspend`.
+        Its disks stay where they are. `on_saved` is called in between. If it cannot be saved, or
+        that raises, the machine goes on; raises as `Mover.suspend`.
         """
-        return await self._mover.suspend(folder, progress)
+        return await self._mover.suspend(folder, progress, on_saved)
 
     async def snapshot(self, folder: Path, *, progress: Progress | None = None) -> Suspension:
         """Save the machine with its disks to `folder`; it goes on. Raises as `Mover.suspend`."""

@@ -26,7 +26,7 @@ from sampan.machine.console import Console
 from sampan.machine.driver import Capability, Driver, Launch, Movable
 from sampan.machine.drivers import qemu_argv, qemu_state
 from sampan.machine.error import MachineTimeoutError
-from sampan.machine.event import State
+from sampan.machine.event import ClockStepped, Moved, Restored, Saved, State
 from sampan.machine.forward import Forward
 from sampan.machine.journal import Journal
 from sampan.machine.model import End, Ending, MachineSpec, Network
@@ -71,7 +71,10 @@ class Mover:
         self._verified: set[str] = set()
         self._setting_clock: asyncio.Task[None] | None = None
 
-    async def suspend(self, folder: Path, progress: Progress | None) -> Suspension:
+    async def suspend(
+        self, folder: Path, progress: Progress | None,
+        on_saved: Callable[[Suspension], None] | None = None,
+    ) -> Suspension:  # fmt: skip
         """Save the machine to `folder` and end it.
 
         Raises:
@@ -82,6 +85,8 @@ class Mover:
         resumption.check(self.driver, self.spec, Capability.SUSPEND)
         async with self._standing():
             saved = await self._save(folder, progress, copy_disks=False)
+            if on_saved is not None:
+                on_saved(saved)
             await self.seat.kill(End(ending=Ending.SUSPENDED))
         return saved
 
@@ -129,6 +134,7 @@ class Mover:
         await self._changed(follow)
         self.vm.console.skip()
         await self.vm.resume()
+        self.vm.journal.record(Restored(folder=str(folder)))
         await self.came_back()
 
     async def relocate(self) -> float:
@@ -153,6 +159,7 @@ class Mover:
             await self._changed(follow)
         finally:
             await self._movable.plug(self.spec, self.launch.accel)
+        self.vm.journal.record(Moved(pid=self.seat.pid, downtime_s=downtime_s))
         return downtime_s
 
     async def came_back(self) -> None:
@@ -161,7 +168,7 @@ class Mover:
         if self.launch.agent is not None:
             await self.close()
             self._setting_clock = asyncio.get_running_loop().create_task(
-                _set_clock(Agent(self.launch.agent)), name="set the guest's clock"
+                _set_clock(Agent(self.launch.agent), self.vm.journal), name="set the guest's clock"
             )
         if self.on_return is not None:
             self.on_return()
@@ -221,6 +228,7 @@ class Mover:
         )  # fmt: skip
         saved = await resumption.save(subject, folder, copy_disks=copy_disks, progress=progress)
         self._verified.add(saved.memory.sha256)
+        self.vm.journal.record(Saved(folder=str(folder), with_disks=copy_disks))
         return saved
 
     async def _changed(self, follow: Callable[[], Awaitable[None]]) -> None:
@@ -244,11 +252,12 @@ class Mover:
                 await self._movable.plug(self.spec, self.launch.accel)
 
 
-async def _set_clock(agent: Agent) -> None:
+async def _set_clock(agent: Agent, journal: Journal) -> None:
     """Step the guest's clock to that of this host; a guest without an agent keeps its own."""
     try:
         stepped_s = await agent.set_clock(SystemClock().wall_s())
         _log.info("the guest's clock was stepped by %.1f s", stepped_s)
+        journal.record(ClockStepped(seconds=stepped_s))
     except (AgentError, MachineTimeoutError) as error:
         _log.warning("the guest's clock was not set: %s", error)
 

@@ -1,0 +1,35 @@
+"""`sampan suspend`."""
+
+from __future__ import annotations
+
+import click
+
+from sampan.cli import target
+from sampan.errors import ExitCode
+
+_EPILOG = """\b
+Examples:
+  sampan suspend web
+  sampan resume web
+
+Its memory is kept in its folder, its disks stay as they are; sampan rm forgets both. What cannot
+be saved: a machine with shared folders.
+"""
+_CLEANUP_S = 10.0
+
+
+@click.command("suspend", epilog=_EPILOG)
+@target.names
+def command(names: tuple[str, ...]) -> ExitCode:
+    """Save machines to disk and end them; `sampan resume` goes on with them."""
+    from sampan.machine.supervise.model import Nothing
+
+    machines = target.store()
+
+    def suspend(name: str) -> str:
+        record = target.healed(machines, name)
+        target.reached(record).call("suspend", Nothing(), Nothing, waits=True)
+        machines.wait_ended(record, _CLEANUP_S)
+        return record.name
+
+    return target.each(names, suspend)

@@ -1,0 +1,42 @@
+"""Where states of machines with names are kept; the methods are tested through tests/cli."""
+
+import pytest
+
+from sampan.desktop import network, saved
+from sampan.errors import UsageError
+from sampan.machine import document, place
+from sampan.machine.error import MachineError
+
+
+def test_places(tmp_path):
+    assert saved.folder_of(tmp_path, "clean") == tmp_path / "snapshots/clean"
+    for tag in ("", "..", "a/b", ".hidden"):
+        with pytest.raises(UsageError, match="no name for a snapshot"):
+            saved.folder_of(tmp_path, tag)
+    with pytest.raises(MachineError, match="there is no snapshot 'clean'"):
+        saved.found(tmp_path, "clean")
+
+
+def test_what_is_damaged_is_not_listed(tmp_path):
+    (tmp_path / "snapshots/clean").mkdir(parents=True)
+    (tmp_path / "snapshots/clean/suspended.json").write_text("{")
+    assert saved.snapshots(tmp_path) == ()
+    saved.remove_snapshot(tmp_path, "clean")
+    assert not (tmp_path / "snapshots/clean").exists()
+
+
+def test_how_it_was_connected(tmp_path):
+    wired = network.Options(publish=("8080:80",), address="192.168.65.9")
+    (tmp_path / "network.json").write_bytes(document.encode(wired, name="x"))
+    assert saved.connected(tmp_path) == wired
+    (tmp_path / "network.json").unlink()
+    with pytest.raises(MachineError, match="cannot be read"):
+        saved.connected(tmp_path)
+
+
+def test_going_on(tmp_path):
+    (tmp_path / place.SUSPENDED).write_text("{}")
+    (tmp_path / saved.SAVED).mkdir()
+    saved.forget(tmp_path)
+    saved.forget(tmp_path)
+    assert list(tmp_path.iterdir()) == []

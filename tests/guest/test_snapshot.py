@@ -1,0 +1,125 @@
+"""Linux systems that are saved, put back, moved, suspended, resumed and cloned; two boots."""
+
+import time
+from pathlib import Path
+
+import pytest
+
+from sampan import machine
+from sampan.base import proc
+from sampan.desktop import network
+from sampan.machine import LaunchOptions, suspension
+from sampan.machine.model import Ending
+
+SYSTEMS = Path(__file__).parent / "systems"
+pytestmark = [
+    pytest.mark.guest,
+    pytest.mark.timeout(240),
+    pytest.mark.skipif(not proc.has_tool("qemu-system-x86_64"), reason="needs QEMU"),
+]
+
+
+def _shell(vm, command):
+    return vm.exec(["/bin/sh", "-c", command], check=True, timeout_s=40).text
+
+
+def _clock_is_right(vm):
+    return abs(float(_shell(vm, "date +%s")) - time.time()) < 5
+
+
+def _address(vm):
+    return [line for line in _shell(vm, "ip -4 addr show eth0").splitlines() if "inet" in line]
+
+
+def test_it_goes_on_wherever_it_is_put(boot, tmp_path):
+    wired = network.Options()
+    with boot("snapshot", mem_mib=256, connect=wired, agent=True, vsock=machine.Vsock()) as system:
+        vm = system.machine
+        vm.agent.ready(deadline_s=120)
+        system.wait_for("services running")
+        address = _address(vm)
+        assert address
+        _shell(vm, "echo before > /tmp/file")
+        vm.snapshot(tmp_path / "s")
+
+        _shell(vm, "echo after > /tmp/file")
+        vm.restore(tmp_path / "s")
+        assert _shell(vm, "cat /tmp/file") == "before"
+        _reaches_the_host(vm)
+
+        assert vm.relocate() < 5
+        _shell(vm, "echo moved > /tmp/file")
+        _reaches_the_host(vm)
+        assert _shell(vm, "test -e /dev/vsock; ls -d /sys/bus/virtio/drivers/*vsock*/virtio*")
+
+        vm.suspend(tmp_path / "u")
+        assert vm.wait(timeout_s=30).ending is Ending.SUSPENDED
+    saved = suspension.read(tmp_path / "u")
+    with network.connection(saved.spec, wired) as made:
+        options = LaunchOptions(link_path=made.link_path)
+        with machine.resume(tmp_path / "u", options) as vm:
+            assert _shell(vm, "cat /tmp/file") == "moved"
+            assert _address(vm) == address
+            _reaches_the_host(vm)
+            assert _clock_is_right(vm)
+
+
+def _reaches_the_host(vm):
+    """The guest's network works: its gateway answers."""
+    assert "1 packets received" in _shell(
+        vm, "ping -c1 -W20 $(ip route | awk '/^default/ {print $3}')"
+    )
+
+
+def test_fixtures_and_clones(built, pytester):
+    prefix = built(SYSTEMS / "snapshot.yml")
+    pytester.makeconftest(
+        f"""
+        from pathlib import Path
+        import pytest
+        from sampan import machine
+        from sampan.machine.readiness import agent
+
+        @pytest.fixture(scope="session")
+        def vm_spec():
+            return machine.MachineSpec(
+                kernel=Path("{prefix}-kernel"), initrd=Path("{prefix}-initrd.img"),
+                cmdline=Path("{prefix}-cmdline").read_text(), mem_mib=256, agent=True, name="box",
+            )
+
+        @pytest.fixture(scope="session")
+        def vm_ready():
+            return agent(deadline_s=120)
+        """
+    )
+    pytester.makepyfile(
+        """
+        import asyncio
+        import pytest
+        from sampan.machine.clone import clones
+
+        def shell(vm, command):
+            return vm.exec(["/bin/sh", "-c", command], check=True).text
+
+        @pytest.mark.parametrize("number", range(3))
+        def test_a_clean_machine(vm, number):
+            assert shell(vm, "ls /tmp") == ""
+            shell(vm, "touch /tmp/mark")
+
+        def test_clones(vm, tmp_path):
+            vm.snapshot(tmp_path / "s")
+
+            async def scenario():
+                async with clones(tmp_path / "s", 3, tmp_path) as made:
+                    told = [
+                        (await each.exec(["/bin/sh", "-c", "hostname; cat /etc/machine-id"])).text
+                        for each in made
+                    ]
+                return [each.split() for each in told]
+
+            told = asyncio.run(scenario())
+            assert [name for name, _ in told] == ["box-1", "box-2", "box-3"]
+            assert len({identity for _, identity in told}) == 3
+        """
+    )
+    pytester.runpytest_subprocess("-p", "no:cacheprovider").assert_outcomes(passed=4)
