@@ -57,9 +57,9 @@ def opened(board, port=GUEST):
 
 
 def data_header(board, connection, size):
-    into = bytearray(HEADER.size)
-    board.data_header(connection, memoryview(into), size)
-    return Packet._make(HEADER.unpack(into))
+    header = board.data_header(connection, size)
+    board.data_sent(connection, size)
+    return Packet._make(HEADER.unpack(header))
 
 
 class TestOpening:

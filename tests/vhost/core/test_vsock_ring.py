@@ -70,6 +70,23 @@ class TestWriter:
         assert guest.get(DATA, HEADER_LENGTH) == packet(3).emit()
         assert not writer.give_back()
 
+    def test_data_fills_rooms_one_after_another(self, guest, writer):
+        offer_room(guest, 4, HEADER_LENGTH + 100)
+        writer.rooms(4)
+        made = list[int]()
+
+        def header_of(size):
+            made.append(size)
+            return packet(size).emit()
+
+        assert writer.fill(250, header_of) == 3
+        assert made == [100, 50]
+        assert writer.give_back()
+        assert [written - HEADER_LENGTH for _, written in guest.driver.collect()] == [100, 100, 50]
+        for number, size in enumerate((100, 100, 50)):
+            assert guest.get(DATA + 0x2000 * number, HEADER_LENGTH) == packet(size).emit()
+        assert len(writer.rooms(9)) == 1
+
     def test_without_room_it_asks_to_be_told(self, guest, writer):
         offer_room(guest, 1, 100)
         writer.rooms(1)

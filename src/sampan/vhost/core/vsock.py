@@ -4,8 +4,8 @@ Theory of operation. The driver's packets come in through `packet_received`, whi
 happened as events. What the host does comes in as calls: `connect`, `accept`, `passed_on`,
 `said` and so on. What is to be sent goes out in two ways. Control packets wait until
 `control_to_send` is asked; there is at most one entry for each connection, and a bounded number
-of refusals. Data never waits here: whoever moves it asks a connection for its `room`, and has
-`data_header` write the header in front of what it put there. Control goes first, always.
+of refusals. Data never waits here: whoever moves it asks a connection for its `room`, puts a
+`data_header` in front of each packet, and tells by `data_sent`. Control goes first, always.
 
     host connects   REQUESTED ── RESPONSE ──→ OPEN ── we said SHUTDOWN both ──→ CLOSING
     guest connects  OFFERED ──── accept ────↗   │                                  │
@@ -306,14 +306,17 @@ class Switchboard:
             connection.said if op is Op.SHUTDOWN else 0, inflow.buffer, inflow.forwarded,
         )  # fmt: skip
 
-    def data_header(self, connection: Connection, into: memoryview, size: int) -> None:
-        """Write the header of `size` bytes of data, which are on their way; 0 < size <= `room`."""
+    def data_header(self, connection: Connection, size: int) -> bytes:
+        """The header of a packet with `size` bytes of data, which is on its way."""
         inflow = connection.inflow
-        HEADER.pack_into(
-            into, 0, HOST_CID, self.cid, connection.host_port, connection.guest_port, size, STREAM,
-            5, 0, inflow.buffer, inflow.forwarded,
-        )  # fmt: skip
         inflow.promised()
+        return HEADER.pack(
+            HOST_CID, self.cid, connection.host_port, connection.guest_port, size, STREAM, Op.RW,
+            0, inflow.buffer, inflow.forwarded,
+        )  # fmt: skip
+
+    def data_sent(self, connection: Connection, size: int) -> None:
+        """So much data is on its way, in packets; 0 < size <= `room`."""
         connection.outflow.sent(size)
 
     # Time, and the end

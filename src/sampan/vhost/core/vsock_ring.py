@@ -98,20 +98,23 @@ class PacketWriter:
         """The next buffer has been filled: a header, and `size` bytes of data."""
         self._used.append(self._rooms.popleft().head | (HEADER_LENGTH + size) << 32)
 
-    def fill(self, size: int, write_header: Callable[[memoryview, int], None]) -> int:
+    def fill(self, size: int, header_of: Callable[[int], bytes]) -> int:
         """`size` bytes of data lie in the next buffers: write their headers, and use them.
 
-        How many buffers there were.
+        `header_of` makes one for so many bytes, most often the same again and again. How many
+        buffers there were.
         """
-        count = 0
+        rooms, used = self._rooms, self._used
+        before, length, header = len(used), 0, b""
         while size > 0:
-            _, header, _, capacity = self._rooms[0]
-            length = min(capacity, size)
-            write_header(header, length)
-            self.use(length)
-            size -= length
-            count += 1
-        return count
+            room = rooms.popleft()
+            taken = min(room.size, size)
+            if taken != length:
+                length, header = taken, header_of(taken)
+            room.header[:] = header
+            used.append(room.head | (HEADER_LENGTH + taken) << 32)
+            size -= taken
+        return len(used) - before
 
     def give_back(self) -> bool:
         """Give back what was used. True: the driver is to be notified."""

@@ -84,7 +84,6 @@ class VsockDevice:
             end.forget()
             self._switchboard.abort(end.connection)
             self._drop(end)
-        self._loop.timer = None
 
     # See `Device`
 
@@ -321,8 +320,7 @@ class VsockDevice:
     def _read(self, end: HostEnd, writer: PacketWriter) -> bool:
         """Read from a program into the guest's memory. False: there is no room there."""
         connection = end.connection
-        credit = connection.room
-        if not credit:
+        if not (credit := connection.room):
             end.is_queued = False
             if connection.is_mute and end.seen & HANGUP and not connection.is_over:
                 self._host_gone(end)
@@ -344,9 +342,11 @@ class VsockDevice:
             self._host_finished(end)
             return True
         end.appetite = writer.fill(size, partial(self._switchboard.data_header, connection))
+        self._switchboard.data_sent(connection, size)
         if size == capacity:
             end.appetite = min(MAX_ROOMS, end.appetite * 4)
-        self._look(end)
+        end.is_queued = True
+        self._readable.append(end)
         return True
 
     def _host_finished(self, end: HostEnd) -> None:
