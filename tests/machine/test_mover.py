@@ -12,7 +12,7 @@ from sampan.errors import UnsupportedError
 from sampan.machine import Accelerator, Disk, Ending, Forward, LaunchOptions, MachineSpec
 from sampan.machine.drivers.fake import Await, FakeDriver, Say, Script
 from sampan.machine.error import MachineError
-from sampan.machine.event import State
+from sampan.machine.event import Moved, Restored, Saved, State
 from sampan.machine.model import Network
 from sampan.machine.suspension import SuspensionError
 from sampan.machine.testing import spec
@@ -52,6 +52,8 @@ def test_restore_in_place(faked, tmp_path):
             vm.restore(tmp_path / "s")
         assert vm.state is State.RUNNING
         assert vm.kill().ending is Ending.FORCED
+        told = [type(each) for each in vm.events() if isinstance(each, Saved | Restored)]
+        assert told == [Saved, Restored, Restored, Restored]
 
 
 def test_a_paused_machine_stays_paused_when_saved(faked, tmp_path):
@@ -143,11 +145,13 @@ class TestQemu:
             before = vm.pid
             assert vm.relocate() < 30
             assert vm.pid != before
+            after = vm.pid
             _type(vm, "d", 3)
             report = str(vm.execute("human-monitor-command", {"command-line": "info usernet"}))
             assert str(vm.forwards[0].host_port) in report
             vm.snapshot(tmp_path / "t")
             assert vm.kill().ending is Ending.FORCED
+            assert [each.pid for each in vm.events() if isinstance(each, Moved)] == [after]
         with machine.resume(tmp_path / "t", options) as vm:
             _type(vm, "e", 4)
 

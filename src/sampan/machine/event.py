@@ -84,6 +84,32 @@ class AgentDown(_Event, frozen=True, kw_only=True, tag="agent-down"):
     """The agent's channel was closed in the guest."""
 
 
+class Saved(_Event, frozen=True, kw_only=True, tag="saved"):
+    """The machine was saved to `folder`; as a snapshot, if `with_disks`, else to be suspended."""
+
+    folder: str
+    with_disks: bool
+
+
+class Restored(_Event, frozen=True, kw_only=True, tag="restored"):
+    """The machine, with its disks, was put back to the snapshot in `folder`."""
+
+    folder: str
+
+
+class Moved(_Event, frozen=True, kw_only=True, tag="moved"):
+    """The machine goes on in process `pid`, after it stood still for `downtime_s`."""
+
+    pid: int
+    downtime_s: float
+
+
+class ClockStepped(_Event, frozen=True, kw_only=True, tag="clock-stepped"):
+    """The clock of the guest, which had stood still or went wrong, was set, by `seconds`."""
+
+    seconds: float
+
+
 class Ended(_Event, frozen=True, kw_only=True, tag="ended"):
     """The machine has ended; the last event there is of it."""
 
@@ -107,6 +133,10 @@ Event: TypeAlias = (
     | DiskError
     | AgentUp
     | AgentDown
+    | Saved
+    | Restored
+    | Moved
+    | ClockStepped
     | Ended
     | Missed
 )
