@@ -4,6 +4,7 @@ import pytest
 
 from sampan import machine
 from sampan.machine import Ending
+from sampan.machine.agent import NoAgentError
 from sampan.machine.error import MachineError, MachineTimeoutError
 
 
@@ -62,3 +63,17 @@ def test_pausing_and_events(scripted, options):
         *_, last = vm.events(since=first.seq)
     assert (first.seq, first.new) == (1, "running")
     assert last.end.clean
+
+
+def test_the_agent_has_the_same_names(scripted, options):
+    with machine.launch(scripted("hang", agent=True), options) as vm:
+        with pytest.raises(NoAgentError):
+            vm.agent.ready(deadline_s=0.01)
+        vm.kill()
+        for ask in (
+            lambda: vm.exec(["true"], timeout_s=5),
+            lambda: vm.copy_to("/etc/hosts", "/tmp"),
+            lambda: vm.copy_from("/etc/hosts", "/tmp"),
+        ):
+            with pytest.raises(NoAgentError, match="the machine has ended"):
+                ask()

@@ -10,6 +10,7 @@ import pytest
 from sampan import machine
 from sampan.errors import ToolMissingError, UsageError
 from sampan.machine import Ending, Forward, event, lifecycle
+from sampan.machine.agent import NoAgentError
 from sampan.machine.control import CommandError
 from sampan.machine.error import MachineEndedError, MachineError, MachineTimeoutError
 from sampan.machine.port import PortError
@@ -234,3 +235,27 @@ def test_an_end_that_nobody_waits_for_is_an_event(scripted, options):
         return [each async for each in vm.events()][-1]
 
     assert live(scripted("exit 3"), options, use).end.ending is Ending.DIED
+
+
+def test_a_machine_without_a_channel_to_an_agent(scripted, options):
+    async def use(vm):
+        with pytest.raises(UsageError, match="without a channel to an agent") as caught:
+            await vm.exec(["true"])
+        return caught.value.hint
+
+    assert live(scripted("hang"), options, use) == "say MachineSpec(agent=True)"
+
+
+def test_a_channel_with_nobody_at_its_other_end(scripted, options):
+    """It is connected before the guest runs, and nothing waits for it."""
+
+    async def use(vm):
+        with pytest.raises(NoAgentError, match="no agent answers"):
+            await vm.agent.ready(deadline_s=0.01)
+        vm.agent.link.heard(event.AgentDown())
+        end = await vm.kill()
+        with pytest.raises(NoAgentError, match="the machine has ended"):
+            await vm.copy_to("/etc/hosts", "/tmp")
+        return end.ending
+
+    assert live(scripted("hang", agent=True), options, use) is Ending.FORCED
