@@ -110,3 +110,12 @@ def test_a_command_line_that_is_none(folder, content):
     build(folder)
     (folder / "web-cmdline").write_bytes(content)
     assert refused("web").message == "web-cmdline is not a kernel command line"
+
+
+def test_the_machine_of_a_system(tmp_path):
+    for part in ("-kernel", "-initrd.img"):
+        (tmp_path / f"web{part}").write_bytes(b"")
+    (tmp_path / "web-cmdline").write_text("quiet\n")
+    made = bundle.spec(tmp_path / "web", mem_mib=64)
+    assert (made.name, made.cmdline, made.mem_mib) == ("web", "quiet", 64)
+    assert made.kernel == tmp_path / "web-kernel"

@@ -1,5 +1,6 @@
-"""Linux systems that are saved, put back, moved, suspended, resumed and cloned; two boots."""
+"""Linux systems that are saved, put back, moved, suspended, resumed and cloned; three boots."""
 
+import re
 import time
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from sampan.desktop import network
 from sampan.machine import LaunchOptions, suspension
 from sampan.machine.model import Ending
 
-SYSTEMS = Path(__file__).parent / "systems"
+ROOT = Path(__file__).parents[2]
 pytestmark = [
     pytest.mark.guest,
     pytest.mark.timeout(240),
@@ -71,55 +72,47 @@ def _reaches_the_host(vm):
     )
 
 
-def test_fixtures_and_clones(built, pytester):
-    prefix = built(SYSTEMS / "snapshot.yml")
-    pytester.makeconftest(
-        f"""
-        from pathlib import Path
-        import pytest
-        from sampan import machine
-        from sampan.machine.readiness import agent
+@pytest.fixture
+def tutorial(pytester, built):
+    """The code of the tutorial; it is run in a folder with the system that was built for it."""
+    prefix = built(ROOT / "examples/systems/exec.yml")
+    for part in ("-kernel", "-initrd.img", "-cmdline"):
+        (pytester.path / f"exec{part}").symlink_to(f"{prefix}{part}")
+    page = (ROOT / "docs/tutorial/machines.md").read_text()
+    return re.findall(r"^```python\n(.*?)^```", page, re.DOTALL | re.MULTILINE)
 
-        @pytest.fixture(scope="session")
-        def vm_spec():
-            return machine.MachineSpec(
-                kernel=Path("{prefix}-kernel"), initrd=Path("{prefix}-initrd.img"),
-                cmdline=Path("{prefix}-cmdline").read_text(), mem_mib=256, agent=True, name="box",
-            )
 
-        @pytest.fixture(scope="session")
-        def vm_ready():
-            return agent(deadline_s=120)
-        """
-    )
+def test_ten_lines(pytester, tutorial):
+    script, _, _ = tutorial
+    result = pytester.runpython(pytester.makepyfile(script))
+    assert result.ret == 0
+    result.stdout.fnmatch_lines(["NAME=*"])
+
+
+def test_fixtures_and_clones(pytester, tutorial):
+    _, conftest, tests = tutorial
+    pytester.makeconftest(conftest)
     pytester.makepyfile(
-        """
-        import asyncio
-        import pytest
-        from sampan.machine.clone import clones
+        tests
+        + """
 
-        def shell(vm, command):
-            return vm.exec(["/bin/sh", "-c", command], check=True).text
+import asyncio
+from sampan.machine.clone import clones
 
-        @pytest.mark.parametrize("number", range(3))
-        def test_a_clean_machine(vm, number):
-            assert shell(vm, "ls /tmp") == ""
-            shell(vm, "touch /tmp/mark")
+def test_clones(vm, tmp_path):
+    vm.snapshot(tmp_path / "s")
 
-        def test_clones(vm, tmp_path):
-            vm.snapshot(tmp_path / "s")
+    async def scenario():
+        async with clones(tmp_path / "s", 3, tmp_path) as made:
+            told = [
+                (await each.exec(["/bin/sh", "-c", "hostname; cat /etc/machine-id"])).text
+                for each in made
+            ]
+        return [each.split() for each in told]
 
-            async def scenario():
-                async with clones(tmp_path / "s", 3, tmp_path) as made:
-                    told = [
-                        (await each.exec(["/bin/sh", "-c", "hostname; cat /etc/machine-id"])).text
-                        for each in made
-                    ]
-                return [each.split() for each in told]
-
-            told = asyncio.run(scenario())
-            assert [name for name, _ in told] == ["box-1", "box-2", "box-3"]
-            assert len({identity for _, identity in told}) == 3
-        """
+    told = asyncio.run(scenario())
+    assert [name for name, _ in told] == ["exec-1", "exec-2", "exec-3"]
+    assert len({identity for _, identity in told}) == 3
+"""
     )
-    pytester.runpytest_subprocess("-p", "no:cacheprovider").assert_outcomes(passed=4)
+    pytester.runpytest_subprocess("-p", "no:cacheprovider").assert_outcomes(passed=3)

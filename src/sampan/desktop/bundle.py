@@ -12,7 +12,7 @@ from pathlib import Path
 import msgspec
 
 from sampan.errors import SampanError, UsageError
-from sampan.machine.model import Arch
+from sampan.machine.model import Arch, MachineSpec
 
 _PARTS = ("-kernel", "-initrd.img", "-cmdline")
 _LATER_PARTS = ("-squashfs.img", "-erofs.img", "-bios.img", "-efi.img", ".iso", "-efi.iso")
@@ -48,6 +48,21 @@ def find(path: Path) -> Bundle:
     return Bundle(
         kernel=kernel, initrd=initrd, cmdline=_read_cmdline(cmdline), arch=kernel_arch(kernel)
     )
+
+
+def spec(path: Path | str, **fields: object) -> MachineSpec:
+    """A machine that boots the system built under the name `path`; `fields` as in `MachineSpec`.
+
+    Raises:
+        BundleError, UsageError: as `find`.
+    """
+    path = Path(path)
+    found = find(path)
+    known = {
+        "kernel": found.kernel, "initrd": found.initrd, "cmdline": found.cmdline,
+        "name": path.name, "arch": found.arch or Arch.AMD64,
+    }  # fmt: skip
+    return MachineSpec(**{**known, **fields})  # type: ignore[arg-type]  # as the caller says
 
 
 def kernel_arch(kernel: Path) -> Arch | None:

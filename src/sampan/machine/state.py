@@ -229,11 +229,12 @@ def sweep(root: Path) -> None:
 
 
 def left_behind(folder: Folder) -> tuple[Identity, ...]:
-    """The processes of a machine whose owner is gone."""
+    """The processes of a machine whose owner is gone; two if it was about to move."""
+    marked = tuple(_marked(f"{MARK}={folder.path}".encode()))
     recorded = folder.process()
-    if recorded is not None:
-        return (recorded,) if recorded.alive() else ()
-    return tuple(_marked(f"{MARK}={folder.path}".encode()))
+    if recorded is None or recorded in marked or not recorded.alive():
+        return marked
+    return (recorded, *marked)
 
 
 def _marked(mark: bytes) -> Iterator[Identity]:
