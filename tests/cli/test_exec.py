@@ -163,21 +163,34 @@ def test_a_machine_without_a_channel(serve, capfd):
     assert "the machine has no channel to an agent" in capfd.readouterr().err
 
 
-def test_on_a_terminal(web, tmp_path):
-    """As a process of its own, whose store has the machine."""
-    code = (
-        "import sys\nfrom types import SimpleNamespace\nfrom pathlib import Path\n"
-        "from sampan.cli import target\nfrom sampan.cli.main import main\n"
-        "target.store = lambda: None\ntarget.healed = lambda store, name: name\n"
-        "target.reached = lambda name: SimpleNamespace(path=Path(sys.argv[1]))\n"
-        "sys.exit(main(sys.argv[2:]))"
-    )
+CODE = """
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+from sampan.cli import target
+from sampan.cli.main import main
+target.store = lambda: None
+target.healed = lambda store, name: name
+target.reached = lambda name: SimpleNamespace(path=Path(sys.argv[1]))
+sys.exit(main(sys.argv[2:]))
+"""
+
+
+@pytest.fixture
+def process(web, tmp_path):
+    """Starts `sampan exec` as a process of its own."""
+
+    def start(*words, **streams):
+        command = [sys.executable, "-c", CODE, str(tmp_path / "control"), "exec", *words]
+        return subprocess.Popen(command, **streams)
+
+    return start
+
+
+def test_on_a_terminal(process):
     ours, theirs = pty.openpty()
-    words = ["exec", "-it", "web", "sh", "-c", "echo ready; read line; echo $line; tty; exit 4"]
-    child = subprocess.Popen(
-        [sys.executable, "-c", code, str(tmp_path / "control"), *words],
-        stdin=theirs, stdout=theirs, stderr=theirs,
-    )  # fmt: skip
+    program = "echo ready; read line; echo $line; tty; exit 4"
+    child = process("-it", "web", "sh", "-c", program, stdin=theirs, stdout=theirs, stderr=theirs)
     os.close(theirs)
     shown = b""
     while b"ready" not in shown:
@@ -188,6 +201,24 @@ def test_on_a_terminal(web, tmp_path):
     assert child.wait(20) == 4
     assert b"typed" in shown
     os.close(ours)
+
+
+def test_a_reader_that_leaves(process):
+    with process("web", "yes", stdout=subprocess.PIPE, stderr=subprocess.PIPE) as child:
+        assert child.stdout.readline() == b"y\n"
+        child.stdout.close()
+        assert child.wait(20) == 1
+        assert child.stderr.read() == b""
+
+
+def test_ended_from_outside(process):
+    """The program hears it, and has the last word."""
+    words = ["sh", "-c", "trap 'echo bye; exit 3' TERM; echo on; while :; do sleep 0.1; done"]
+    with process("web", *words, stdout=subprocess.PIPE) as child:
+        assert child.stdout.readline() == b"on\n"
+        child.terminate()
+        assert child.stdout.read() == b"bye\n"
+        assert child.wait(20) == 3
 
 
 def test_a_machine_whose_system_has_no_agent(machines):
