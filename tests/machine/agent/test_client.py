@@ -225,6 +225,11 @@ def test_no_agent(agent):
     assert "sampan/agent" in caught.value.hint
 
 
+def test_no_agent_within_the_time_of_a_program(agent):
+    with pytest.raises(NoAgentError, match=r"after 0\.1 s"):
+        run(agent, lambda there: there.exec(["true"], timeout_s=0.1), started=False)
+
+
 def test_an_agent_that_comes_late(agent, guest):
     async def work(there):
         waiting = asyncio.gather(there.exec(["echo", "at last"]))

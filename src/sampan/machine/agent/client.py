@@ -117,6 +117,8 @@ class Agent:
             async with asyncio.timeout(timeout_s), self.start(command) as running:
                 out, err, code = await program.run(running, input, limit_bytes)
         except TimeoutError:
+            if not self.link.is_up:
+                raise self.link.absent(timeout_s or 0.0) from None
             raise AgentTimeoutError(
                 f"{argv[0]} took longer than {timeout_s:g} s in the machine, and was ended"
             ) from None

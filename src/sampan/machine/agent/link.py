@@ -71,11 +71,15 @@ class Link:
                         raise NoAgentError("no agent answers: the machine has ended")
                     await self._changed()
         except TimeoutError:
-            why = f"; the last one was lost: {self._why_down}" if self._why_down else ""
-            raise NoAgentError(
-                f"no agent answers in the machine after {deadline_s:g} s{why}",
-                hint="has its system the service sampan/agent, and has that started?",
-            ) from None
+            raise self.absent(deadline_s or 0.0) from None
+
+    def absent(self, waited_s: float) -> NoAgentError:
+        """The error for an agent that has not answered."""
+        why = f"; the last one was lost: {self._why_down}" if self._why_down else ""
+        return NoAgentError(
+            f"no agent answers in the machine after {waited_s:g} s{why}",
+            hint="has its system the service sampan/agent, and has that started?",
+        )
 
     def open(self, body: bytes, owner: Owner) -> int:
         """Open a channel for `owner`; its number.
