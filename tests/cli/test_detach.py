@@ -16,7 +16,9 @@ def test_a_machine_in_the_background(machines):
     assert done.stderr.splitlines() == [
         "sampan: web starts on tcg", "sampan: 127.0.0.1:40080/tcp is port 80 of the guest",
     ]  # fmt: skip
-    assert machines.store.record("web").status == "running"
+    record = machines.store.record("web")
+    assert record.status == "running"
+    assert (record.folder / "tty").is_char_device()
     assert machines.run(*RUN, "web").stdout == "web-2\n"
 
 

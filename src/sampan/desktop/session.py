@@ -204,8 +204,9 @@ class _Session:
             if self._supervisor is not None:
                 ports = tuple(Port(**msgspec.structs.asdict(each)) for each in published)
                 supervising = self._supervisor.supervising(
-                    vm, self, ports=ports, network=connection.name
-                )
+                    vm, self, ports=ports, network=connection.name,
+                    has_tty=self._options.stdio.keyboard is None,
+                )  # fmt: skip
                 claim = self._options.claim
                 if claim is not None:
                     Keeping(self._supervisor.server, vm, claim, self._options.network)

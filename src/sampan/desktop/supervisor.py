@@ -7,10 +7,11 @@ methods of that socket are those of `machine.supervise`; what other kits offer i
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 
 from msgspec.structs import replace
 
+from sampan.base import log
 from sampan.machine import place
 from sampan.machine.agent import served
 from sampan.machine.console import Console
@@ -24,7 +25,9 @@ from sampan.machine.store import Claim
 from sampan.machine.supervise.method import Keeper, Methods
 from sampan.machine.supervise.screen import Screen
 from sampan.machine.supervise.server import Server
+from sampan.machine.supervise.tty import Tty
 
+_log = log.get(__name__)
 _PHASES = {State.RUNNING: Status.RUNNING, State.PAUSED: Status.PAUSED}
 
 
@@ -44,15 +47,27 @@ class Supervisor:
 
     @asynccontextmanager
     async def supervising(
-        self, vm: VM, keeper: Keeper, *, ports: tuple[Port, ...], network: str
+        self,
+        vm: VM,
+        keeper: Keeper,
+        *,
+        ports: tuple[Port, ...],
+        network: str,
+        has_tty: bool = False,
     ) -> AsyncIterator[None]:
-        """Say in the store that the machine runs, and serve its control socket."""
+        """Say in the store that the machine runs, and serve its control socket.
+
+        With `has_tty` its console is also a pseudo-terminal, `tty` in its folder.
+        """
         Methods(self.server, vm, self._screen, keeper)
         if vm.spec.agent:
             served.offer(self.server, vm.agent)
         vm.journal.listen(self._happened)
         control = vm.folder.supervisor_socket
-        async with self.server.serving(control):
+        async with AsyncExitStack() as stack:
+            await stack.enter_async_context(self.server.serving(control))
+            if has_tty:
+                self._offer_tty(stack, vm)
             self._claim.update(
                 replace(
                     self._claim.run,
@@ -67,6 +82,15 @@ class Supervisor:
                 )
             )
             yield
+
+    def _offer_tty(self, stack: AsyncExitStack, vm: VM) -> None:
+        try:
+            tty = Tty(vm.console, self._screen)
+        except OSError as error:
+            _log.warning("there is no pseudo-terminal for the console: %s", error.strerror)
+            return
+        stack.callback(tty.close)
+        self._claim.link(place.TTY, tty.path)
 
     def ended(self, end: End) -> None:
         """Say in the store how the machine ended."""

@@ -1,0 +1,57 @@
+import asyncio
+import os
+from contextlib import suppress
+
+import pytest
+
+from sampan.machine.supervise import tty
+from sampan.machine.supervise.tty import Tty
+
+
+@pytest.fixture
+def opened(monkeypatch):
+    """Opens a terminal as `screen` does; gives a function that gives all it has shown."""
+    monkeypatch.setattr(tty, "LOOK_S", 0.001)
+
+    def open_(path):
+        descriptor = os.open(path, os.O_RDWR | os.O_NOCTTY | os.O_NONBLOCK)
+        seen = bytearray()
+
+        def read():
+            with suppress(BlockingIOError):
+                seen.extend(os.read(descriptor, 100))
+            return bytes(seen)
+
+        return descriptor, read
+
+    return open_
+
+
+def test_looking_and_typing(supervised, opened, until):
+    async def main():
+        async with supervised("say login:", "await root\r", "say welcome", "hang") as (vm, _):
+            shown = Tty(vm.console, vm.screen)
+            await vm.console.expect("login:", timeout_s=20)
+            descriptor, read = opened(shown.path)
+            await until(lambda: read() == b"login:\r\n")
+            os.write(descriptor, b"root\r")
+            await until(lambda: read() == b"login:\r\nwelcome\r\n")
+            os.close(descriptor)
+            await until(lambda: not shown._is_open)
+            again, read = opened(shown.path)
+            await until(lambda: read() == b"login:\r\nwelcome\r\n")
+            os.close(again)
+            shown.close()
+
+    asyncio.run(main())
+
+
+def test_what_nobody_looks_at_costs_nothing(supervised):
+    async def main():
+        async with supervised("say " + "x" * 9000, "poweroff") as (vm, _):
+            shown = Tty(vm.console, vm.screen)
+            await vm.wait()
+            shown.close()
+            vm.screen._said(b"more")
+
+    asyncio.run(main())
