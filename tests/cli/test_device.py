@@ -61,6 +61,7 @@ def test_a_state_folder_that_cannot_be_made(tmp_path):
 def test_the_console_goes_to_a_file(flags, path, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     with device.console_output(flags, Path("web-state")) as output:
+        assert output is not None
         os.write(output, b"said\n")
     assert (tmp_path / path).read_text() == "said\n"
 
@@ -72,6 +73,7 @@ def test_the_console_goes_to_a_pipe(tmp_path):
     reader = threading.Thread(target=lambda: heard.append(path.read_text()))
     reader.start()
     with device.console_output(Flags(console=path), tmp_path / "state") as output:
+        assert output is not None
         os.write(output, b"said\n")
     reader.join()
     assert heard == ["said\n"]

@@ -33,6 +33,7 @@ def test_a_run_is_written_down(spec, tmp_path, runtime_root):
                 assert (found.run.hypervisor.pid, found.run.supervisor.pid) == (vm.pid, os.getpid())
                 assert (found.run.ports, found.run.network) == ((PORT,), "web")
                 assert found.run.argv == vm.argv
+                assert found.run.control is not None
                 client = AsyncClient(found.run.control)
                 await client.pause()
                 assert store.record("web").status is Status.PAUSED

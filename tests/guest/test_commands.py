@@ -231,7 +231,7 @@ def test_ctr_on_the_host(running, linuxkit):
     """The guest's containerd, through vsock, by the program that is made for it."""
     address = Path(f"{linuxkit}-state/guest.00000946")
     assert address.is_socket()
-    words = ["ctr", "-a", address, "-n", "services.linuxkit", "tasks", "ls"]
+    words = ["ctr", "-a", str(address), "-n", "services.linuxkit", "tasks", "ls"]
     done = subprocess.run(words, capture_output=True, text=True, check=False)
     assert re.search("^vsudd .*RUNNING", done.stdout, re.MULTILINE), done.stderr
 

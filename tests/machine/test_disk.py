@@ -195,7 +195,7 @@ def test_a_filesystem_without_hard_links(tmp_path, monkeypatch):
     def refuse(source, target):
         raise PermissionError(errno.EPERM, "Operation not permitted")
 
-    monkeypatch.setattr(disk.os, "link", refuse)
+    monkeypatch.setattr("os.link", refuse)
     path = tmp_path / "disk.img"
     disk.prepare(Wanted(size_bytes=MIB, format=DiskFormat.RAW), path)
     assert path.stat().st_size == MIB

@@ -31,7 +31,8 @@ def test_volumes_are_those_of_partitions_where_there_are_some(bench):
 
 def test_a_machine_without_devices(tmp_path):
     host = device.Host(str(tmp_path / "sys"), str(tmp_path / "dev"))
-    assert host.disks() == host.discs() == host.volumes() == []
+    assert host.disks() == host.discs() == []
+    assert host.volumes() == []
     assert not host.scsi()
 
 
@@ -51,7 +52,7 @@ def test_emptiness(bench):
 
 
 def test_waiting_ends_with_what_was_found(monkeypatch):
-    monkeypatch.setattr(device.time, "sleep", lambda seconds: None)
+    monkeypatch.setattr("time.sleep", lambda seconds: None)
     answers = iter([None, None, "here"])
     assert device.await_one(lambda: next(answers), 1.0) == "here"
     assert device.await_one(lambda: None, 0.3) is None

@@ -1,3 +1,5 @@
+import os
+
 import pytest
 
 from sampan.base import proc
@@ -24,7 +26,7 @@ def kernel(bench, monkeypatch):
             if not bench.host.partitions(disk) and path.read_bytes()[510:512] == b"\x55\xaa":
                 bench.add(f"{disk}1", parent=disk, content=path.read_bytes()[MIB:])
 
-    monkeypatch.setattr(formatting.fcntl, "ioctl", reread)
+    monkeypatch.setattr("fcntl.ioctl", reread)
     return told
 
 
@@ -73,7 +75,7 @@ def test_formatting_that_was_cut_short_begins_anew(bench, monkeypatch):
         raise KeyboardInterrupt
 
     with monkeypatch.context() as context:
-        context.setattr(formatting.os, "pwrite", _after(1, formatting.os.pwrite, cut))
+        context.setattr("os.pwrite", _after(1, os.pwrite, cut))
         with pytest.raises(KeyboardInterrupt):
             formatting.main([], bench.host)
     assert device.is_empty(str(path))
@@ -124,11 +126,11 @@ def test_a_disk_with_large_sectors_is_refused(bench):
 
 def test_mkfs_fails(bench, monkeypatch):
     path = bench.add("vda", size=16 * MIB)
-    monkeypatch.setattr(formatting.process, "run", lambda words: (1, "no space"))
-    monkeypatch.setattr(formatting.process, "find", lambda name: f"/sbin/{name}")
+    monkeypatch.setattr("sampan.guest.tool.format.process.run", lambda words: (1, "no space"))
+    monkeypatch.setattr("sampan.guest.tool.format.process.find", lambda name: f"/sbin/{name}")
     with pytest.raises(AgentError, match="ended with status 1: no space"):
         formatting.main([], bench.host)
     assert device.is_empty(str(path))
-    monkeypatch.setattr(formatting.process, "find", lambda name: None)
+    monkeypatch.setattr("sampan.guest.tool.format.process.find", lambda name: None)
     with pytest.raises(AgentError, match="is not there"):
         formatting.main([], bench.host)

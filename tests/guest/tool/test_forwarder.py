@@ -9,7 +9,7 @@ from contextlib import suppress
 import pytest
 
 from sampan.guest.agent.fault import AgentError
-from sampan.guest.tool import forwarder
+from sampan.guest.tool import forwarder, mux
 from sampan.net.link.multiplex import Destination, Protocol
 from sampan.net.runtime.forward.multiplexed import MultiplexedForwards
 from sampan.net.runtime.loop import Loop
@@ -220,11 +220,11 @@ def test_where_it_cannot_listen(tmp_path):
 
 def test_datagrams_are_refused():
     with pytest.raises(OSError, match="only TCP and Unix"):
-        forwarder._socket(forwarder.Destination(2, bytes(4), 53))
+        forwarder._socket(mux.Destination(2, bytes(4), 53))
 
 
 def test_addresses():
-    six = forwarder.Destination(1, bytes(15) + b"\1", 80)
+    six = mux.Destination(1, bytes(15) + b"\1", 80)
     assert forwarder._address(six) == ("::1", 80)
     with forwarder._socket(six) as made:
         assert made.family == socket.AF_INET6

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from sampan.guest.agent.fault import AgentError
-from sampan.guest.tool import device, metadata
+from sampan.guest.tool import metadata
 from sampan.machine import iso
 
 CONFIG = iso.build("config", {"config": b"x"})
@@ -15,24 +15,25 @@ CIDATA = iso.build("cidata", {"user-data": b"x"})
 @pytest.fixture(autouse=True)
 def named(monkeypatch):
     """The names the machine was given."""
-    names = []
-    monkeypatch.setattr(metadata.socket, "sethostname", names.append)
-    monkeypatch.setattr(device.time, "sleep", lambda seconds: None)
+    names: list[str] = []
+    monkeypatch.setattr("socket.sethostname", names.append)
+    monkeypatch.setattr("time.sleep", lambda seconds: None)
     return names
 
 
 @pytest.fixture
 def disc(monkeypatch):
     """What mounting gives: the files that were put here."""
-    files, mounted = {}, []
+    files: dict[str, bytes] = {}
+    mounted: list[object] = []
 
     def mount(call):
         mounted.append(call)
         for name, content in files.items():
             Path(call.target, name).write_bytes(content)
 
-    monkeypatch.setattr(metadata.kernel, "mount", mount)
-    monkeypatch.setattr(metadata.kernel, "unmount", mounted.append)
+    monkeypatch.setattr("sampan.guest.tool.metadata.kernel.mount", mount)
+    monkeypatch.setattr("sampan.guest.tool.metadata.kernel.unmount", mounted.append)
     files["mounted"] = b""
     return files, mounted
 
@@ -121,7 +122,7 @@ def test_a_disc_that_cannot_be_mounted(bench, monkeypatch):
     def refuse(call):
         raise OSError(19, "No such device")
 
-    monkeypatch.setattr(metadata.kernel, "mount", refuse)
+    monkeypatch.setattr("sampan.guest.tool.metadata.kernel.mount", refuse)
     bench.add("sr0", content=CONFIG)
     with pytest.raises(AgentError, match=r"cannot mount .*/sr0: No such device"):
         run(bench)
@@ -155,7 +156,7 @@ def test_a_name_the_kernel_refuses(bench, capsys, monkeypatch):
     def refuse(name):
         raise PermissionError(1, "Operation not permitted")
 
-    monkeypatch.setattr(metadata.socket, "sethostname", refuse)
+    monkeypatch.setattr("socket.sethostname", refuse)
     metadata.set_hostname("web")
     assert "cannot be called web: Operation not permitted" in capsys.readouterr().out
 

@@ -1,7 +1,7 @@
 import pytest
 
 from sampan.guest.agent.fault import AgentError
-from sampan.guest.tool import device, mount
+from sampan.guest.tool import mount
 from sampan.machine import iso
 
 
@@ -16,9 +16,9 @@ def ext4(label, uuid="00"):
 
 @pytest.fixture(autouse=True)
 def made(monkeypatch):
-    calls = []
-    monkeypatch.setattr(mount.kernel, "mount", calls.append)
-    monkeypatch.setattr(device.time, "sleep", lambda seconds: None)
+    calls: list[object] = []
+    monkeypatch.setattr("sampan.guest.tool.mount.kernel.mount", calls.append)
+    monkeypatch.setattr("time.sleep", lambda seconds: None)
     return calls
 
 
@@ -100,6 +100,6 @@ def test_the_kernel_refuses(disks, tmp_path, monkeypatch):
     def refuse(call):
         raise OSError(22, "Invalid argument")
 
-    monkeypatch.setattr(mount.kernel, "mount", refuse)
+    monkeypatch.setattr("sampan.guest.tool.mount.kernel.mount", refuse)
     with pytest.raises(AgentError, match="Invalid argument"):
         mount.main([str(tmp_path / "t")], disks.host)

@@ -6,8 +6,9 @@ from sampan.guest.agent.fault import AgentError
 from sampan.guest.tool import timesync
 
 
-class Fake:
+class Fake(timesync.Clock):
     def __init__(self, host, own):
+        super().__init__()
         self.host, self.own, self.sets = host, own, []
 
     def host_s(self):
@@ -83,10 +84,10 @@ def test_a_machine_without_vsock(monkeypatch, capsys):
     def refuse(*words):
         raise OSError(97, "Address family not supported")
 
-    monkeypatch.setattr(timesync.socket, "socket", refuse)
+    monkeypatch.setattr("socket.socket", refuse)
     assert timesync._listen(0, 1) is None
     assert "nobody can call" in capsys.readouterr().out
-    slept = []
-    monkeypatch.setattr(timesync.time, "sleep", slept.append)
+    slept: list[float] = []
+    monkeypatch.setattr("time.sleep", slept.append)
     assert not timesync._wait(None, 7.0)
     assert slept == [7.0]

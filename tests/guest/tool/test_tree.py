@@ -81,7 +81,7 @@ def test_the_top_has_to_be_an_object(tmp_path):
 
 
 def test_depth_is_bounded(tmp_path):
-    entry = {"content": "x"}
+    entry: dict[str, object] = {"content": "x"}
     for _ in range(200):
         entry = {"entries": {"d": entry}}
     assert "too deep" in tree.write(str(tmp_path), {"d": entry})[0]
