@@ -6,8 +6,8 @@ the guest gets a host name and a machine id, too.
 
 What they share: the memory they were saved with, and in it the address of the network card. That
 does no harm as long as each is on a network of its own, as those on QEMU's user networking are.
-The random numbers of their kernels are the same at first as well: the seed that the agent hands
-over counts from when the kernel next takes one, which Linux does once a minute.
+Linux (since 5.18, on x86) seeds its random numbers anew as soon as it goes on; other kernels go on
+with the same ones.
 """
 
 from __future__ import annotations
@@ -34,9 +34,7 @@ from sampan.machine.suspension import Suspension
 
 _log = log.get(__name__)
 _AT_ONCE = 4  # processes that start
-_SEED_BYTES = 32
 _IDENTITY = """
-cat > /dev/urandom
 echo "$1" > /etc/machine-id
 hostname "$0" && echo "$0" > /etc/hostname
 """
@@ -111,11 +109,11 @@ async def give_identity(vm: VM) -> None:
 
 
 async def identify(agent: Agent, name: str) -> None:
-    """Give the guest a host name, a machine id, and a seed; it keeps its own if that fails."""
+    """Give the guest a host name and a machine id; it keeps its own if that fails."""
     try:
         await agent.exec(
             ["/bin/sh", "-c", _IDENTITY, name, secrets.token_hex(16)],
-            input=secrets.token_bytes(_SEED_BYTES), check=True,
+            check=True,
         )  # fmt: skip
     except (AgentError, MachineTimeoutError) as error:
         _log.warning("%s has still the identity of its original: %s", name, error)

@@ -36,7 +36,7 @@ def test_the_whole_line():
         "-chardev socket,id=qmp,fd=5,server=on,wait=off -mon chardev=qmp,mode=control "
         "-chardev socket,id=console,fd=6,server=on,wait=on -serial chardev:console "
         "-action panic=shutdown -device pvpanic "
-        "-object rng-builtin,id=rng0 -device virtio-rng-pci,rng=rng0 "
+        "-object rng-builtin,id=rng0 -device virtio-rng-pci,rng=rng0 -device vmgenid,guid=auto "
         "-netdev user,id=net0,hostfwd=tcp:127.0.0.1:8080-:80,hostfwd=udp:0.0.0.0:53-:53 "
         f"-device virtio-net-pci,netdev=net0,mac={mac},romfile="
     )

@@ -82,6 +82,8 @@ def build(spec: MachineSpec, *, accel: Accelerator, wiring: Wiring) -> tuple[str
         "-device", _PANIC_DEVICES[spec.arch],
         "-object", "rng-builtin,id=rng0",
         "-device", "virtio-rng-pci,rng=rng0",
+        # a guest that goes on from a saved state notices, and seeds its random numbers anew
+        *(("-device", "vmgenid,guid=auto") if spec.arch is Arch.AMD64 else ()),
         *_network(spec, accel, wiring),
         *qemu_disk.words(spec),
         *qemu_agent.words(wiring.agent_fd),
