@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from typing import Protocol
 
+from sampan.machine.error import MachineEndedError
 from sampan.machine.event import Ended as EndedEvent
 from sampan.machine.lifecycle import VM
 from sampan.machine.metrics import Metrics
@@ -53,7 +55,8 @@ class Methods:
         )
 
     async def _power_button(self, _: Call[Nothing]) -> None:
-        await self._vm.press_power_button()
+        with suppress(MachineEndedError):  # so fast that it did not even answer
+            await self._vm.press_power_button()
 
     async def _stop(self, call: Call[model.StopAsked]) -> model.Ended:
         self._keeper.stop(call.params.deadline_s)
