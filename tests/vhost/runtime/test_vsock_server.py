@@ -1,9 +1,11 @@
 """The device in a thread of its own: who connects, who takes over, what is left behind."""
 
+import resource
 import socket
 
 import pytest
 
+from sampan.vhost.runtime import vsock_server
 from sampan.vhost.runtime.vsock_server import VsockServer
 
 
@@ -59,3 +61,11 @@ def test_a_socket_that_cannot_be_made(tmp_path):
     with pytest.raises(Exception, match="cannot make a socket"):
         VsockServer(tmp_path / "device", tmp_path, 3)
     assert [path.name for path in tmp_path.iterdir()] == ["connect"]
+
+
+@pytest.mark.parametrize(
+    ("soft", "limit"), [(1024, 256), (1 << 20, 1024), (resource.RLIM_INFINITY, 1024)]
+)
+def test_connections_leave_descriptors_for_others(soft, limit, monkeypatch):
+    monkeypatch.setattr(resource, "getrlimit", lambda _: (soft, soft))
+    assert vsock_server._limit() == limit

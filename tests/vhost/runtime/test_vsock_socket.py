@@ -1,5 +1,6 @@
 """The sockets of a folder: what clients say, and whom a guest finds there."""
 
+import errno
 import socket
 from contextlib import suppress
 from typing import Any
@@ -178,3 +179,10 @@ class TestDial:
         with socket.socket(socket.AF_UNIX) as server:
             server.bind("00000002.00000007")
             assert dial((short,), 7) is None
+
+    def test_there_are_no_descriptors_left(self, short, monkeypatch):
+        def fail(_):
+            raise OSError(errno.EMFILE, "Too many open files")
+
+        monkeypatch.setattr(socket, "socket", fail)
+        assert dial((short,), 7) is None

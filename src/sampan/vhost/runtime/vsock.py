@@ -24,7 +24,7 @@ from sampan.vhost.core import vsock_event
 from sampan.vhost.core.error import RemoteProtocolError
 from sampan.vhost.core.ring import Ring
 from sampan.vhost.core.session import Profile
-from sampan.vhost.core.vsock import Connection, Switchboard
+from sampan.vhost.core.vsock import MAX_CONNECTIONS, Connection, Switchboard
 from sampan.vhost.core.vsock_packet import Packet, Shut
 from sampan.vhost.core.vsock_ring import RECEIVE_QUEUE, TRANSMIT_QUEUE, PacketReader, PacketWriter
 from sampan.vhost.runtime.backend import READ, Backend
@@ -43,12 +43,12 @@ Dial: TypeAlias = Callable[[int], socket.socket | None]
 class VsockDevice:
     """The device; `dial` connects the guest to the host's programs. All in the loop's thread."""
 
-    def __init__(self, loop: EpollLoop, cid: int, dial: Dial) -> None:
+    def __init__(self, loop: EpollLoop, cid: int, dial: Dial, limit: int = MAX_CONNECTIONS) -> None:
         self.profile = Profile(writable=(True, False), config=cid.to_bytes(8, "little"))
         self.cid = cid
         self._loop = loop
         self._dial = dial
-        self._switchboard = Switchboard(cid)
+        self._switchboard = Switchboard(cid, limit=limit)
         self._backend: Backend | None = None
         self._reader: PacketReader | None = None
         self._writer: PacketWriter | None = None

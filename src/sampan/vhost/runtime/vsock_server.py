@@ -6,6 +6,7 @@ place of another takes over. Its connections to the guest are then gone; the soc
 
 from __future__ import annotations
 
+import resource
 import socket
 from collections.abc import Sequence
 from concurrent.futures import Future
@@ -13,7 +14,7 @@ from functools import partial
 from pathlib import Path
 
 from sampan.base import log
-from sampan.vhost.core.vsock import Connection
+from sampan.vhost.core.vsock import MAX_CONNECTIONS, Connection
 from sampan.vhost.runtime.backend import Backend
 from sampan.vhost.runtime.loop import LoopThread
 from sampan.vhost.runtime.vsock import VsockDevice
@@ -39,7 +40,7 @@ class VsockServer:
         self._backend: Backend | None = None
         self._is_closed = False
         loop = self._thread.loop
-        self._device = VsockDevice(loop, cid, partial(dial, (folder, *also)))
+        self._device = VsockDevice(loop, cid, partial(dial, (folder, *also)), _limit())
         try:
             self._listener = self._thread.call(lambda: Listener(loop, path, self._attach))
             try:
@@ -109,3 +110,9 @@ class VsockServer:
         if self._backend is not None:
             self._backend.close()
         self._device.close()
+
+
+def _limit() -> int:
+    """How many connections there may be: they leave this process most of its descriptors."""
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return MAX_CONNECTIONS if soft == resource.RLIM_INFINITY else min(MAX_CONNECTIONS, soft // 4)

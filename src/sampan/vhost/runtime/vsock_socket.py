@@ -13,7 +13,7 @@ from __future__ import annotations
 import os
 import socket
 from collections.abc import Callable, Sequence
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from functools import partial
 from pathlib import Path
 
@@ -158,14 +158,19 @@ def dial(folders: Sequence[Path], port: int) -> socket.socket | None:
             continue
         try:
             for name in vsock_greeting.names_for_host_port(port):
-                made = socket.socket(socket.AF_UNIX)
-                made.setblocking(False)
-                try:
-                    made.connect(f"/proc/self/fd/{opened}/{name}")
-                except OSError:  # nobody there, or too many wait there already
-                    made.close()
-                else:
+                if made := _connected(f"/proc/self/fd/{opened}/{name}"):
                     return made
         finally:
             os.close(opened)
+    return None
+
+
+def _connected(path: str) -> socket.socket | None:
+    """A connection; None: nobody is there, too many wait there, or we have no descriptors left."""
+    with ExitStack() as undo, suppress(OSError):
+        made = undo.enter_context(socket.socket(socket.AF_UNIX))
+        made.setblocking(False)
+        made.connect(path)
+        undo.pop_all()
+        return made
     return None
