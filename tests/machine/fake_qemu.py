@@ -63,7 +63,9 @@ class Fake:
                 self.event("STOP")
             elif command == "system_powerdown":
                 self.event("POWERDOWN")
+                self.tell(reply)  # before the guest hears of it, which may end us
                 self.button.set()
+                continue
             elif command == "human-monitor-command":
                 reply["return"] = usernet_report()
             elif command in ("query-blockstats", "query-cpus-fast"):
