@@ -1,6 +1,8 @@
 import os
 import signal
 
+from sampan.machine.supervise.blocking import Client
+
 
 def test_at_once(machines, sampan):
     machines.start("web", "hang")
@@ -11,9 +13,7 @@ def test_at_once(machines, sampan):
 
 
 def test_one_whose_sampan_is_stuck(machines, sampan, monkeypatch):
-    monkeypatch.setattr("sampan.machine.supervise.blocking.Client.__init__.__kwdefaults__", {
-        "timeout_s": 0.05,
-    })  # fmt: skip
+    monkeypatch.setattr(Client.__init__, "__kwdefaults__", {"timeout_s": 0.05})
     monkeypatch.setattr("sampan.machine.state.KILL_S", 0.05)
     record = machines.start("web", "hang")
     os.kill(record.run.supervisor.pid, signal.SIGSTOP)

@@ -1,3 +1,9 @@
+import os
+import signal
+
+from sampan.machine.supervise.blocking import Client
+
+
 def test_in_order(machines, sampan):
     machines.start("web", "button", "poweroff")
     machines.start("db", "button", "poweroff")
@@ -32,3 +38,14 @@ def test_unknown_names(machines, sampan):
         "sampan: there is no machine called 'nope'\nsampan: there is no machine called 'neither'\n"
     )
     assert sampan("stop").status == 2
+
+
+def test_one_whose_sampan_is_stuck(machines, sampan, monkeypatch):
+    monkeypatch.setattr(Client.__init__, "__kwdefaults__", {"timeout_s": 0.05})
+    record = machines.start("web", "hang")
+    os.kill(record.run.supervisor.pid, signal.SIGSTOP)
+    said = sampan("stop", "web")
+    assert said.status == 1
+    assert "the sampan that runs the machine does not answer (info)" in said.err
+    assert "sampan kill ends it in any case" in said.err
+    os.kill(record.run.supervisor.pid, signal.SIGCONT)

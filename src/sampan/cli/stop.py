@@ -35,7 +35,9 @@ def command(time_s: float | None, names: tuple[str, ...]) -> ExitCode:
         if not record.status.live:
             return record.name
         limit_s = None if time_s is None else time_s + GRACE_S
-        end = target.reached(record).stop(deadline_s=time_s, timeout_s=limit_s)
+        client = target.reached(record)
+        client.info()  # whoever does not answer this in time would be waited for without end
+        end = client.stop(deadline_s=time_s, timeout_s=limit_s)
         machines.wait_ended(record, GRACE_S)
         if end.ending is Ending.FORCED:
             click.echo(f"sampan: {record.name} did not power off in time, and was ended", err=True)
