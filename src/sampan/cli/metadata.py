@@ -18,7 +18,7 @@ Examples:
 """
 
 
-@click.group("metadata")
+@click.group("metadata", epilog=_EPILOG)
 def command() -> None:
     """Make discs that tell machines who they are."""
 
