@@ -43,7 +43,7 @@ HEALING = ("heal", "remove", "run", "force")
 class Sleep:
     """A hypervisor that does nothing."""
 
-    argv = ("sleep", "86400")
+    argv = ("sleep", "300")  # not for ever, should this program be killed
 
     def __init__(self, process):
         self.process = process
