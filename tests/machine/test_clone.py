@@ -87,9 +87,9 @@ def test_real_ones_have_disks_of_their_own(counting_kernel, options, tmp_path):
     overlays.mkdir()
 
     async def scenario():
-        async with clones(tmp_path / "s", 2, overlays, options) as made:
+        async with clones(tmp_path / "s", 10, overlays, options) as made:
             assert facts(made[0].spec.disks[0].path).format is DiskFormat.QCOW2
-            assert len(list(overlays.iterdir())) == 2
+            assert len(list(overlays.iterdir())) == 10
             for vm in made:
                 vm.console.send("x")
                 await vm.console.expect("x1", timeout_s=30)

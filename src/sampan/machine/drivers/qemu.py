@@ -10,6 +10,7 @@ import asyncio
 import shlex
 import socket
 from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from pathlib import Path
 
@@ -50,7 +51,10 @@ class Qemu:
         self._process = process
         self._folder = folder
         self._back_ends = back_ends
-        self._exit = loop.run_in_executor(None, process.wait)
+        # a thread of its own: those of the loop are few, and would all wait for machines
+        waiter = ThreadPoolExecutor(1, thread_name_prefix="wait for QEMU")
+        self._exit = loop.run_in_executor(waiter, process.wait)
+        waiter.shutdown(wait=False)
         self._control: Control
         self._console: Line
         self._version = ""
