@@ -70,7 +70,7 @@ TABLE = (
     Row("ctr -a vsudd-state/guest.00000946 -n services.linuxkit tasks ls", "test_ctr_on_the_host"),
     Row("ctr -n services.linuxkit tasks ls in the guest", "test_ctr_in_the_guest"),
     Row("ctr -n services.linuxkit tasks exec -t --exec-id 1 docker-ce sh", waits=DESKTOP),
-    Row("screen <state>/tty", waits="a terminal device in the state folder; sampan console is there"),
+    Row("screen <state>/tty", "machine/supervise/test_tty.py::test_looking_and_typing"),
     Row("sampan run linuxkit > log; … | tee log", "cli/test_run.py::test_a_clean_power_off_is_status_0"),
     Row("sampan run -console-file linuxkit", "cli/test_run.py::test_devices_and_the_console_in_a_file"),
     Row("kill -TERM <sampan run>", "test_sigterm_is_the_power_button"),
@@ -171,7 +171,7 @@ def running(linuxkit, environment, folder, key):
     words = [
         "qemu", "-disk", f"{folder}/data.img,size=32M,format=raw", "-disk", "size=48M",
         "-publish", "0:22/tcp", "-vsock-ports", "2374,62373", "-ip", "192.168.65.10", "-data", json.dumps(data),
-        "-mem", "512", "-accel", "tcg", linuxkit,
+        "-mem", "512", "-accel", "tcg", "-stop-timeout", "120", linuxkit,
     ]  # fmt: skip
     machine = Running(words, environment)
     try:
@@ -268,6 +268,10 @@ def test_its_address(ssh):
 def test_metadata(ssh):
     assert "authorized_keys" in ssh("cat /run/config/userdata")
     assert ssh("cat /run/config/provider") == "cdrom"
+
+
+def test_init_hears_the_button_and_says_so_to_acpid(ssh):
+    assert ssh("ls /run/acpid.pid") == "/run/acpid.pid\n"
 
 
 def test_sigterm_is_the_power_button(running):
