@@ -10,8 +10,8 @@ A folder, which may hold other things besides:
 a crash left there. What cannot be right (another version of the hypervisor, a damaged file, a
 disk that was written since) is refused before anything is started.
 
-The memory is not compressed: level 1 of zstd halves it, and takes longer than writing it whole;
-taken in, it would cost a third of the time a restore has.
+The memory is not compressed: level 1 of zstd makes 55 MiB of the 129 of a small Linux, but takes
+0.44 s for it and 0.32 s to undo it, which is longer than all the rest of a restore.
 """
 
 from __future__ import annotations
