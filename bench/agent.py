@@ -19,8 +19,8 @@ from net_guest import built
 from net_table import rows
 
 from sampan import machine
-from sampan.machine import readiness
 from sampan.machine.model import Accelerator
+from sampan.machine.view import readiness
 
 RESULTS = Path(__file__).with_name("RESULTS.md")
 SYSTEM = Path(__file__).parents[1] / "examples" / "systems" / "exec.yml"

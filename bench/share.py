@@ -23,8 +23,8 @@ from net_table import rows
 
 from sampan import machine
 from sampan.base import proc
-from sampan.machine import share
 from sampan.machine.model import Accelerator
+from sampan.machine.sharing import share
 
 RESULTS = Path(__file__).with_name("RESULTS.md")
 MARK = "<!-- shares -->"

@@ -21,8 +21,9 @@ from net_guest import built
 from net_table import rows
 
 from sampan.desktop import bundle
-from sampan.machine import VM, Accelerator, LaunchOptions, MachineSpec, readiness
-from sampan.machine.clone import clones
+from sampan.machine import VM, Accelerator, LaunchOptions, MachineSpec
+from sampan.machine.saving.clone import clones
+from sampan.machine.view import readiness
 
 ROOT = Path(__file__).parents[1]
 RESULTS = Path(__file__).with_name("RESULTS.md")

@@ -12,7 +12,7 @@ from pathlib import Path
 from sampan import machine, spec
 from sampan.image.build import build
 from sampan.image.output import Output
-from sampan.machine import readiness
+from sampan.machine.view import readiness
 from sampan.oci.layout import Cache
 from sampan.oci.model import Platform
 

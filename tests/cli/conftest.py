@@ -12,7 +12,7 @@ import pytest
 
 from sampan.cli.main import main
 from sampan.errors import SampanError
-from sampan.machine.store import Store
+from sampan.machine.registry.store import Store
 
 
 class Outcome(NamedTuple):

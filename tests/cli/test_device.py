@@ -7,9 +7,9 @@ import pytest
 from sampan.cli import device
 from sampan.cli.device import Flags
 from sampan.errors import UsageError
-from sampan.machine import metadata
 from sampan.machine.device import Disk, DiskFormat
 from sampan.machine.model import MachineSpec
+from sampan.machine.storage import metadata
 
 SPEC = MachineSpec(kernel=Path("web-kernel"))
 

@@ -2,7 +2,7 @@ import json
 
 from sampan.cli import events
 from sampan.machine import End, Ending
-from sampan.machine.event import Ended, PowerButtonPressed
+from sampan.machine.view.event import Ended, PowerButtonPressed
 
 
 def test_what_happened(machines, sampan):

@@ -1,7 +1,7 @@
 import pytest
 
 from sampan.cli.main import main
-from sampan.machine import metadata
+from sampan.machine.storage import metadata
 
 
 def test_linuxkits_words(tmp_path):

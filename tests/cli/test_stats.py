@@ -4,7 +4,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from sampan.cli import stats
-from sampan.machine.metrics import DiskCounters, Metrics
+from sampan.machine.view.metrics import DiskCounters, Metrics
 
 
 def counters(machine="web", **fields):

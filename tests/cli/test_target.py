@@ -4,7 +4,7 @@ import pytest
 
 from sampan.cli import target
 from sampan.errors import SampanError, UsageError
-from sampan.machine.record import Record, Status
+from sampan.machine.registry.record import Record, Status
 
 
 def test_several_at_once(capsys):

@@ -4,9 +4,10 @@ import pytest
 
 from sampan import machine
 from sampan.base import proc
-from sampan.machine import readiness, selftest
-from sampan.machine.event import Ended, PowerButtonPressed, StateChanged
-from sampan.machine.readiness import NotReadyError
+from sampan.machine import selftest
+from sampan.machine.view import readiness
+from sampan.machine.view.event import Ended, PowerButtonPressed, StateChanged
+from sampan.machine.view.readiness import NotReadyError
 
 pytestmark = [
     pytest.mark.compat,

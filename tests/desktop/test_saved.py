@@ -4,8 +4,9 @@ import pytest
 
 from sampan.desktop import network, saved
 from sampan.errors import UsageError
-from sampan.machine import document, place
+from sampan.machine import document
 from sampan.machine.error import MachineError
+from sampan.machine.registry import place
 
 
 def test_places(tmp_path):

@@ -4,9 +4,10 @@ import os
 import pytest
 
 from sampan.desktop.supervisor import Supervisor
-from sampan.machine import VM, Accelerator, End, Ending, LaunchOptions, MachineSpec, logfile, place
-from sampan.machine.record import Port, Status
-from sampan.machine.store import Store, Wish
+from sampan.machine import VM, Accelerator, End, Ending, LaunchOptions, MachineSpec
+from sampan.machine.registry import logfile, place
+from sampan.machine.registry.record import Port, Status
+from sampan.machine.registry.store import Store, Wish
 from sampan.machine.supervise.client import AsyncClient
 
 PORT = Port(host_port=8080, guest_port=80, bind="127.0.0.1", protocol="tcp")

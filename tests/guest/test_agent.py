@@ -6,7 +6,6 @@ import time
 
 import pytest
 
-from sampan.machine import readiness
 from sampan.machine.agent import (
     AgentError,
     AgentLostError,
@@ -14,6 +13,7 @@ from sampan.machine.agent import (
     Command,
     Window,
 )
+from sampan.machine.view import readiness
 
 pytestmark = [pytest.mark.guest, pytest.mark.slow, pytest.mark.timeout(600)]
 

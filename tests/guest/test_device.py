@@ -6,8 +6,8 @@ import subprocess
 import pytest
 
 from sampan import machine
-from sampan.machine import disk, metadata
-from sampan.machine.disk import DiskError, Wanted
+from sampan.machine.storage import disk, metadata
+from sampan.machine.storage.disk import DiskError, Wanted
 
 pytestmark = [pytest.mark.guest, pytest.mark.slow, pytest.mark.timeout(900)]
 MIB = 1 << 20

@@ -9,8 +9,9 @@ import pytest
 from sampan import machine
 from sampan.base import proc
 from sampan.desktop import network
-from sampan.machine import LaunchOptions, suspension
+from sampan.machine import LaunchOptions
 from sampan.machine.model import Ending
+from sampan.machine.saving import suspension
 
 ROOT = Path(__file__).parents[2]
 pytestmark = [
@@ -97,7 +98,7 @@ def test_fixtures_and_clones(pytester, tutorial):
         + """
 
 import asyncio
-from sampan.machine.clone import clones
+from sampan.machine.saving.clone import clones
 
 def test_clones(vm, tmp_path):
     vm.snapshot(tmp_path / "s")

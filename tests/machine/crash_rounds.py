@@ -31,8 +31,8 @@ from sampan.desktop.supervisor import Supervisor
 from sampan.machine import VM, Accelerator, End, Ending, LaunchOptions, MachineSpec, state
 from sampan.machine.driver import Capability
 from sampan.machine.model import Verdict
-from sampan.machine.record import Status
-from sampan.machine.store import NoSuchMachineError, Store, Wish
+from sampan.machine.registry.record import Status
+from sampan.machine.registry.store import NoSuchMachineError, Store, Wish
 
 NAME = "web"
 NULL = os.open(os.devnull, os.O_RDWR)

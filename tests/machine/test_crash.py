@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 from sampan.base import proc
-from sampan.machine.record import Status
+from sampan.machine.registry.record import Status
+from sampan.machine.registry.store import Store
 from sampan.machine.state import Folder, left_behind
-from sampan.machine.store import Store
 
 SAMPAN = (sys.executable, "-m", "sampan")
 ROUNDS = 200

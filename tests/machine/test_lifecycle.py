@@ -9,11 +9,12 @@ import pytest
 
 from sampan import machine
 from sampan.errors import ToolMissingError, UsageError
-from sampan.machine import Ending, Forward, event, lifecycle
+from sampan.machine import Ending, Forward, lifecycle
 from sampan.machine.agent import NoAgentError
 from sampan.machine.control import CommandError
 from sampan.machine.error import MachineEndedError, MachineError, MachineTimeoutError
 from sampan.machine.port import PortError
+from sampan.machine.view import event
 
 
 def live(spec, options, use):

@@ -10,7 +10,7 @@ from sampan.base import proc
 FAKE = """
     import pytest
     from sampan.machine import LaunchOptions
-    from sampan.machine.readiness import console
+    from sampan.machine.view.readiness import console
     from sampan.machine.testing import Await, FakeDriver, Say, Script, Finish, spec
 
     DRIVER = FakeDriver(Script(steps=(Say("booted"), Await("x"), Say("got x"), Finish())))
@@ -192,7 +192,7 @@ def test_a_real_machine(pytester, counting_kernel):
         from pathlib import Path
         import pytest
         from sampan import machine
-        from sampan.machine.readiness import console
+        from sampan.machine.view.readiness import console
 
         @pytest.fixture(scope="session")
         def vm_spec():

@@ -125,8 +125,8 @@ def preview(
 
 def _disks(devices: device.Flags, state: Path) -> tuple[Disk, ...]:
     """The disks as they would be, without making or growing one."""
-    from sampan.machine import disk
     from sampan.machine.device import Disk, DiskFormat
+    from sampan.machine.storage import disk
 
     disks = []
     for number, wanted in enumerate(map(disk.parse, devices.disk)):

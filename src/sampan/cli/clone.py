@@ -14,8 +14,8 @@ from sampan.cli.settings import Settings
 _log = log.get(__name__)
 
 if TYPE_CHECKING:
-    from sampan.machine.claim import Claim
     from sampan.machine.model import MachineSpec
+    from sampan.machine.registry.claim import Claim
 
 _DISKS = "disks"
 _PATIENCE_S = 15.0  # for the agent, which was there when the machine was saved
@@ -37,7 +37,7 @@ as there are clones. Each is on a network of its own, and publishes no ports: sa
 def command(settings: Settings, name: str, tag: str, clones: tuple[str, ...]) -> None:
     """Start new machines, in the background, from the snapshot TAG of the machine NAME."""
     from sampan.desktop import saved
-    from sampan.machine import place
+    from sampan.machine.registry import place
 
     record = target.healed(target.store(), name)
     folder = saved.found(record.folder, tag)
@@ -56,9 +56,9 @@ def _identify(name: str) -> None:
     """Let the guest know that it is another machine, if an agent answers."""
     import asyncio
 
-    from sampan.machine import clone
     from sampan.machine.agent import served
     from sampan.machine.error import MachineError
+    from sampan.machine.saving import clone
 
     record = target.store().record(name)
     if record.made is None or not record.made.spec.agent:
@@ -79,7 +79,7 @@ def _run_here(settings: Settings, child: detach.Detached, folder: Path, new: str
     from msgspec.structs import replace
 
     from sampan.desktop import saved
-    from sampan.machine import clone, suspension
+    from sampan.machine.saving import clone, suspension
 
     state = suspension.read(folder)
     wired = replace(saved.connected(folder), publish=(), address="")

@@ -16,8 +16,8 @@ from sampan.cli import kill, target
 from sampan.errors import ExitCode
 
 if TYPE_CHECKING:
-    from sampan.machine.record import Record
-    from sampan.machine.store import Store
+    from sampan.machine.registry.record import Record
+    from sampan.machine.registry.store import Store
     from sampan.machine.supervise.blocking import Client
 
 _EPILOG = """\b

@@ -85,7 +85,7 @@ def state_folder(path: Path) -> Path:
 
 def keeps_files(flags: Flags) -> bool:
     """Whether something of the machine is kept in its state folder."""
-    from sampan.machine import disk
+    from sampan.machine.storage import disk
 
     return (
         flags.data is not None
@@ -105,7 +105,7 @@ def equip(spec: MachineSpec, flags: Flags, state: Path) -> MachineSpec:
     """
     from msgspec.structs import replace
 
-    from sampan.machine import disk, metadata
+    from sampan.machine.storage import disk, metadata
 
     wanted = [disk.parse(text) for text in flags.disk]
     data = given_data(flags.data, flags.data_file)

@@ -21,8 +21,8 @@ from sampan.cli.settings import Settings
 from sampan.errors import SampanError, UsageError
 
 if TYPE_CHECKING:
-    from sampan.machine.claim import Claim, Wish
     from sampan.machine.model import MachineSpec
+    from sampan.machine.registry.claim import Claim, Wish
 
 _log = log.get(__name__)
 
@@ -83,7 +83,7 @@ def enrolled(
     Raises:
         SampanError: there is no place for it.
     """
-    from sampan.machine.claim import Wish
+    from sampan.machine.registry.claim import Wish
 
     folder = flags.state or keeps
     wish = Wish(

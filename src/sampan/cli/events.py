@@ -15,7 +15,7 @@ from sampan.cli.settings import Settings
 from sampan.errors import ExitCode
 
 if TYPE_CHECKING:
-    from sampan.machine.event import Event
+    from sampan.machine.view.event import Event
 
 _EPILOG = """\b
 Examples:

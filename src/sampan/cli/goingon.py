@@ -14,9 +14,9 @@ from sampan.errors import ExitCode, SampanError
 
 if TYPE_CHECKING:
     from sampan.desktop import network
-    from sampan.machine.claim import Claim
     from sampan.machine.model import MachineSpec
-    from sampan.machine.record import Made
+    from sampan.machine.registry.claim import Claim
+    from sampan.machine.registry.record import Made
 
 
 class FailedError(SampanError):
@@ -48,8 +48,8 @@ def run_here(
     `equip` may change the spec once the machine has a folder; `began` is called with that folder.
     """
     from sampan.desktop import session
-    from sampan.machine import place
-    from sampan.machine.claim import Wish
+    from sampan.machine.registry import place
+    from sampan.machine.registry.claim import Wish
     from sampan.machine.state import runtime_root
 
     root = runtime_root(runtime_folder(os.environ))

@@ -10,8 +10,8 @@ from sampan.cli import target
 from sampan.errors import ExitCode
 
 if TYPE_CHECKING:
-    from sampan.machine.record import Record
-    from sampan.machine.store import Store
+    from sampan.machine.registry.record import Record
+    from sampan.machine.registry.store import Store
 
 _EPILOG = """\b
 Examples:

@@ -27,8 +27,8 @@ Of a machine that says much the last megabytes are kept; of one that ran several
 @target.names
 def command(follow: bool, tail: int | None, names: tuple[str, ...]) -> ExitCode:
     """Print what the consoles of machines said, as plain text; of those that have ended, too."""
-    from sampan.machine import logfile, place
-    from sampan.machine.store import NoSuchMachineError
+    from sampan.machine.registry import logfile, place
+    from sampan.machine.registry.store import NoSuchMachineError
 
     machines = target.store()
     output = sys.stdout.buffer

@@ -51,7 +51,7 @@ def create(
     network_config: Path | None,
 ) -> None:
     """Write DATA to the ISO image FILE; the same data gives the same image."""
-    from sampan.machine import metadata
+    from sampan.machine.storage import metadata
 
     data = given_data(text, data_file)
     if data is None:
@@ -77,7 +77,7 @@ def given_data(text: str | None, path: Path | None) -> bytes | None:
     Raises:
         UsageError: it was given twice, or the file cannot be read.
     """
-    from sampan.machine import metadata
+    from sampan.machine.storage import metadata
 
     if text is not None and path is not None:
         raise UsageError("data is given twice: as text, and as a file", hint="leave one away")

@@ -11,7 +11,7 @@ from sampan.cli import jsonout, render, target
 from sampan.cli.settings import Settings
 
 if TYPE_CHECKING:
-    from sampan.machine.record import Record
+    from sampan.machine.registry.record import Record
 
 _EPILOG = """\b
 Examples:
@@ -51,7 +51,7 @@ def command(settings: Settings, everything: bool, only_names: bool) -> None:
 
 
 def _is_of_interest(record: Record) -> bool:
-    from sampan.machine.record import Status
+    from sampan.machine.registry.record import Status
 
     return record.status not in (Status.STOPPED, Status.SUSPENDED)
 

@@ -22,7 +22,7 @@ def command(settings: Settings, name: str, tag: str) -> None:
     """Put a machine and its disks back to its snapshot TAG; one that does not run is started."""
     from sampan.desktop import saved
     from sampan.desktop.saved import TagAsked
-    from sampan.machine import suspension
+    from sampan.machine.saving import suspension
     from sampan.machine.supervise.model import Nothing
 
     record = target.healed(target.store(), name)

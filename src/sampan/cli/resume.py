@@ -11,7 +11,7 @@ from sampan.cli.settings import Settings
 from sampan.errors import ExitCode
 
 if TYPE_CHECKING:
-    from sampan.machine.record import Record
+    from sampan.machine.registry.record import Record
 
 _EPILOG = """\b
 Examples:
@@ -29,7 +29,7 @@ A machine that was suspended goes on in the background; sampan console web shows
 @click.pass_obj
 def command(settings: Settings, names: tuple[str, ...]) -> ExitCode:
     """Let machines go on that are paused, or suspended."""
-    from sampan.machine.record import Status
+    from sampan.machine.registry.record import Status
 
     machines = target.store()
     child = detach.inherited()
@@ -49,7 +49,7 @@ def command(settings: Settings, names: tuple[str, ...]) -> ExitCode:
 
 def _run_here(settings: Settings, child: detach.Detached, record: Record) -> None:
     from sampan.desktop import saved
-    from sampan.machine import suspension
+    from sampan.machine.saving import suspension
 
     folder = record.folder / saved.SAVED
     spec = suspension.read(folder).spec

@@ -22,7 +22,7 @@ Disks that Sampan made for a machine, and snapshots, go with it; nothing else do
 @target.names
 def command(force: bool, names: tuple[str, ...]) -> ExitCode:
     """Forget machines that do not run, and remove their files."""
-    from sampan.machine.store import NoSuchMachineError
+    from sampan.machine.registry.store import NoSuchMachineError
 
     machines = target.store()
 

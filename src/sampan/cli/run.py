@@ -16,7 +16,7 @@ from sampan.errors import ExitCode
 
 if TYPE_CHECKING:
     from sampan.desktop import session
-    from sampan.machine.claim import Claim
+    from sampan.machine.registry.claim import Claim
 
 _EPILOG = """\b
 Examples:
@@ -127,7 +127,7 @@ def _letting_go(
 ) -> Callable[[session.Event], None]:
     """`says`, and let go of the terminal, if we are to, when the machine runs."""
     from sampan.desktop import session
-    from sampan.machine import place as files
+    from sampan.machine.registry import place as files
 
     if child is None or claim is None:
         return says

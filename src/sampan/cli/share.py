@@ -62,7 +62,7 @@ def shared(spec: MachineSpec, flags: Flags) -> MachineSpec:
     """
     from msgspec.structs import replace
 
-    from sampan.machine import share
+    from sampan.machine.sharing import share
 
     shares = (*spec.shares, *share.parse(flags.share), *share.tagged(flags.virtiofs))
     share.check(shares)

@@ -14,8 +14,8 @@ from sampan.cli.settings import Settings
 from sampan.errors import ExitCode, SampanError, UsageError
 
 if TYPE_CHECKING:
-    from sampan.machine.metrics import Metrics
-    from sampan.machine.store import Store
+    from sampan.machine.registry.store import Store
+    from sampan.machine.view.metrics import Metrics
 
 _EPILOG = """\b
 Examples:
@@ -79,7 +79,7 @@ def _read(machines: Store, names: Sequence[str], *, strict: bool) -> list[Metric
 def _text(
     found: Sequence[Metrics], before: Mapping[str, Metrics], *, prometheus: bool, json: bool
 ) -> str:
-    from sampan.machine.prometheus import render as as_prometheus
+    from sampan.machine.view.prometheus import render as as_prometheus
 
     if prometheus:
         return as_prometheus(found)

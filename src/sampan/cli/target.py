@@ -11,8 +11,8 @@ from sampan.cli import settings
 from sampan.errors import ExitCode, SampanError
 
 if TYPE_CHECKING:
-    from sampan.machine.record import Record
-    from sampan.machine.store import Store
+    from sampan.machine.registry.record import Record
+    from sampan.machine.registry.store import Store
     from sampan.machine.supervise.blocking import Client
 
 _AT_ONCE = 8
@@ -29,7 +29,7 @@ class SeveralError(SampanError):
 def store() -> Store:
     """The machines of this user."""
     from sampan import __version__
-    from sampan.machine.store import Store
+    from sampan.machine.registry.store import Store
 
     return Store(settings.machines_folder(), version=__version__)
 
@@ -59,7 +59,7 @@ def reached(record: Record) -> Client:
 def not_running(record: Record) -> SampanError:
     """What to say of a machine that would have to run."""
     from sampan.machine.error import MachineError
-    from sampan.machine.record import Status
+    from sampan.machine.registry.record import Status
 
     said = {
         Status.CRASHED: "has crashed", Status.STARTING: "is still starting",

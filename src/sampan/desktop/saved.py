@@ -1,6 +1,6 @@
 """What a machine with a name keeps of its states: the one it was suspended in, and snapshots.
 
-In its folder, each in the form of `machine.suspension`, with how it was connected beside it:
+In its folder, each in the form of `machine.saving.suspension`, with how it was connected beside it:
 
     saved/           where it was suspended; `suspended.json` above it says that it is
     snapshots/TAG/   a snapshot
@@ -19,14 +19,16 @@ from msgspec.structs import replace
 from sampan.base import fs
 from sampan.desktop import network
 from sampan.errors import SampanError, UsageError
-from sampan.machine import document, place, suspension
+from sampan.machine import document
 from sampan.machine.error import MachineError
 from sampan.machine.lifecycle import VM
+from sampan.machine.registry import place
+from sampan.machine.registry.store import Claim
+from sampan.machine.saving import suspension
+from sampan.machine.saving.suspension import Suspension
 from sampan.machine.state import Identity
-from sampan.machine.store import Claim
 from sampan.machine.supervise.model import Nothing
 from sampan.machine.supervise.server import Call, Server
-from sampan.machine.suspension import Suspension
 
 SAVED = "saved"
 SNAPSHOTS = "snapshots"

@@ -36,11 +36,11 @@ from sampan.machine import lifecycle, memory, terminal
 from sampan.machine.console import Console
 from sampan.machine.driver import Driver
 from sampan.machine.error import MachineEndedError
-from sampan.machine.event import State
 from sampan.machine.lifecycle import POWER_OFF_DEADLINE_S, VM, LaunchOptions
 from sampan.machine.model import Accelerator, End, MachineSpec
-from sampan.machine.record import Port
-from sampan.machine.store import Claim
+from sampan.machine.registry.record import Port
+from sampan.machine.registry.store import Claim
+from sampan.machine.view.event import State
 
 _SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 

@@ -12,20 +12,20 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from msgspec.structs import replace
 
 from sampan.base import log
-from sampan.machine import place
 from sampan.machine.agent import served
 from sampan.machine.console import Console
-from sampan.machine.event import Event, State, StateChanged
 from sampan.machine.lifecycle import VM
-from sampan.machine.logfile import LogFile
 from sampan.machine.model import End
-from sampan.machine.record import Port, Status
+from sampan.machine.registry import place
+from sampan.machine.registry.logfile import LogFile
+from sampan.machine.registry.record import Port, Status
+from sampan.machine.registry.store import Claim
 from sampan.machine.state import Identity
-from sampan.machine.store import Claim
 from sampan.machine.supervise.method import Keeper, Methods
 from sampan.machine.supervise.screen import Screen
 from sampan.machine.supervise.server import Server
 from sampan.machine.supervise.tty import Tty
+from sampan.machine.view.event import Event, State, StateChanged
 
 _log = log.get(__name__)
 _PHASES = {State.RUNNING: Status.RUNNING, State.PAUSED: Status.PAUSED}

@@ -6,10 +6,11 @@ from pathlib import Path
 
 from sampan.errors import UsageError
 from sampan.machine import driver as drivers
-from sampan.machine import port, share
+from sampan.machine import port
 from sampan.machine.driver import Driver
 from sampan.machine.error import MachineError
 from sampan.machine.model import MachineSpec, Network
+from sampan.machine.sharing import share
 
 
 def check(

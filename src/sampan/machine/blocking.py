@@ -20,13 +20,13 @@ from sampan.machine.agent.blocking import BlockingAgent
 from sampan.machine.agent.client import ExecOptions
 from sampan.machine.agent.program import ExecResult
 from sampan.machine.console import Match
-from sampan.machine.event import Event, State
 from sampan.machine.forward import Forward
 from sampan.machine.lifecycle import POWER_OFF_DEADLINE_S, VM, LaunchOptions
-from sampan.machine.metrics import Metrics
 from sampan.machine.model import End, MachineSpec, Verdict
-from sampan.machine.readiness import Condition
-from sampan.machine.suspension import Suspension
+from sampan.machine.saving.suspension import Suspension
+from sampan.machine.view.event import Event, State
+from sampan.machine.view.metrics import Metrics
+from sampan.machine.view.readiness import Condition
 from sampan.machine.vsock import BlockingEndpoint
 
 T = TypeVar("T")

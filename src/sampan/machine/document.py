@@ -8,7 +8,7 @@
 
 All fields are written, and those with a default need not be there to be read. What is read may
 come from anywhere: its size and depth are bounded, a field that is not known is refused. `enc` and `dec` are for whoever keeps
-specs inside documents of its own (`machine.store`).
+specs inside documents of its own (`machine.registry.store`).
 """
 
 from __future__ import annotations

@@ -18,19 +18,7 @@ from msgspec.structs import replace
 from sampan.base import log
 from sampan.base.progress import Progress
 from sampan.errors import UsageError
-from sampan.machine import (
-    admission,
-    growth,
-    metrics,
-    qmp,
-    readiness,
-    resumption,
-    share,
-    share_event,
-    state,
-    suspension,
-    vsock,
-)
+from sampan.machine import admission, qmp, state, vsock
 from sampan.machine.agent.client import Agent, ExecOptions
 from sampan.machine.agent.link import Link
 from sampan.machine.agent.program import ExecResult
@@ -39,17 +27,22 @@ from sampan.machine.device import Vsock
 from sampan.machine.driver import Capability, Driver, Hypervisor, Launch
 from sampan.machine.drivers.qemu import QemuDriver
 from sampan.machine.error import MachineEndedError, MachineTimeoutError
-from sampan.machine.event import Event, State
 from sampan.machine.forward import Forward
-from sampan.machine.journal import Journal
-from sampan.machine.metrics import Metrics
 from sampan.machine.model import End, MachineSpec, Verdict
-from sampan.machine.mover import Mover
 from sampan.machine.panic import PanicWatch
-from sampan.machine.readiness import Condition
-from sampan.machine.resumption import Origin
-from sampan.machine.seat import Seat
-from sampan.machine.suspension import Suspension
+from sampan.machine.saving import resumption, suspension
+from sampan.machine.saving.mover import Mover
+from sampan.machine.saving.resumption import Origin
+from sampan.machine.saving.seat import Seat
+from sampan.machine.saving.suspension import Suspension
+from sampan.machine.sharing import share
+from sampan.machine.sharing import watch as share_event
+from sampan.machine.storage import growth
+from sampan.machine.view import metrics, readiness
+from sampan.machine.view.event import Event, State
+from sampan.machine.view.journal import Journal
+from sampan.machine.view.metrics import Metrics
+from sampan.machine.view.readiness import Condition
 
 _log = log.get(__name__)
 
@@ -272,7 +265,7 @@ class VM:
         return self.journal.follow(since)
 
     async def wait_ready(self, condition: Condition) -> None:
-        """Wait until the machine meets `condition` (`machine.readiness`).
+        """Wait until the machine meets `condition` (`machine.view.readiness`).
 
         Raises:
             NotReadyError: a stage was not reached in time, or the machine ended; it says which.

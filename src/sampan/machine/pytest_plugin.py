@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from sampan.machine import LaunchOptions, Machine, MachineSpec
     from sampan.machine.driver import Driver
-    from sampan.machine.readiness import Condition
+    from sampan.machine.view.readiness import Condition
 
 _CONSOLES = pytest.StashKey[dict[str, Callable[[], str]]]()
 
@@ -60,7 +60,7 @@ def vm_options() -> LaunchOptions:
 
 @pytest.fixture(scope="session")
 def vm_ready() -> Condition | None:
-    """When the machine has booted (`sampan.machine.readiness`); unless overridden, at once."""
+    """When the machine has booted (`sampan.machine.view.readiness`); unless overridden, at once."""
     return None
 
 
@@ -134,7 +134,7 @@ class _Booted:
     @contextmanager
     def saved_in(self, folder: Path) -> Iterator[_Booted]:
         """Itself; at the end the machine is ended, and what was saved is removed."""
-        from sampan.machine import suspension
+        from sampan.machine.saving import suspension
 
         self._folder = folder
         self._living = ExitStack()
@@ -180,7 +180,7 @@ class _Booted:
         return self._machine
 
     def _is_over(self) -> bool:
-        from sampan.machine.event import State
+        from sampan.machine.view.event import State
 
         return self._machine is not None and self._machine.state is State.ENDED
 

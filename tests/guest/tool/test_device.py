@@ -1,5 +1,5 @@
 from sampan.guest.tool import device
-from sampan.machine import iso
+from sampan.machine.storage import iso
 
 ISO = iso.build("cidata", {"user-data": b"x"})
 

@@ -6,7 +6,7 @@ from sampan.base import proc
 from sampan.guest.agent.fault import AgentError
 from sampan.guest.tool import device, superblock
 from sampan.guest.tool import format as formatting
-from sampan.machine import iso
+from sampan.machine.storage import iso
 
 ISO = iso.build("old", {"a": b"x"})
 MIB = 1 << 20

@@ -6,7 +6,7 @@ import pytest
 
 from sampan.guest.agent.fault import AgentError
 from sampan.guest.tool import metadata
-from sampan.machine import iso
+from sampan.machine.storage import iso
 
 CONFIG = iso.build("config", {"config": b"x"})
 CIDATA = iso.build("cidata", {"user-data": b"x"})

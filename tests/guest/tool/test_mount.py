@@ -2,7 +2,7 @@ import pytest
 
 from sampan.guest.agent.fault import AgentError
 from sampan.guest.tool import mount
-from sampan.machine import iso
+from sampan.machine.storage import iso
 
 
 def ext4(label, uuid="00"):

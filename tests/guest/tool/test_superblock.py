@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from sampan.base import proc
 from sampan.guest.tool import superblock
-from sampan.machine import iso
+from sampan.machine.storage import iso
 
 UUID = "01234567-89ab-4def-8123-456789abcdef"
 

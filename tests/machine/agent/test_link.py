@@ -10,7 +10,7 @@ from sampan.base.agent import session, wire
 from sampan.base.agent.session import Server
 from sampan.machine.agent.error import AgentError, AgentLostError, NoAgentError
 from sampan.machine.agent.link import Link, Plug
-from sampan.machine.event import AgentDown, AgentUp
+from sampan.machine.view.event import AgentDown, AgentUp
 
 
 class Process:

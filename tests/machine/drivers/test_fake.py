@@ -7,7 +7,6 @@ from sampan.errors import UnsupportedError
 from sampan.machine.control import CommandError
 from sampan.machine.driver import Capability
 from sampan.machine.error import MachineEndedError, MachineError
-from sampan.machine.event import PowerButtonPressed, Rebooted, StateChanged
 from sampan.machine.testing import (
     Await,
     AwaitButton,
@@ -20,6 +19,7 @@ from sampan.machine.testing import (
     Sleep,
     spec,
 )
+from sampan.machine.view.event import PowerButtonPressed, Rebooted, StateChanged
 
 
 def live(script, use, options, **fields):

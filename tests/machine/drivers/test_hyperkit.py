@@ -8,6 +8,7 @@ from sampan.errors import ToolMissingError, UnsupportedError
 from sampan.machine import Ending, Vsock, testing
 from sampan.machine.drivers.hyperkit import HyperKitDriver
 from sampan.machine.error import MachineError, MachineTimeoutError
+from sampan.machine.view.event import Rebooted
 
 
 @pytest.fixture
@@ -65,7 +66,7 @@ def test_a_guest_that_reboots_starts_again(scripted, options):
     async def use(vm):
         vm.console.send("go")
         end = await vm.wait(timeout_s=10)
-        rebooted = [e async for e in vm.events() if isinstance(e, machine.event.Rebooted)]
+        rebooted = [e async for e in vm.events() if isinstance(e, Rebooted)]
         return end, str(vm.console.transcript), len(rebooted)
 
     steps = ("await go", "say first", "reboot", "say second", "poweroff")

@@ -9,6 +9,7 @@ from sampan.errors import ToolMissingError, UnsupportedError
 from sampan.machine import Ending, Vsock, testing
 from sampan.machine.drivers.vfkit import VfkitDriver
 from sampan.machine.error import MachineError, MachineTimeoutError
+from sampan.machine.view.event import StateChanged
 
 
 @pytest.fixture
@@ -64,7 +65,7 @@ def test_pause_and_resume(scripted, options):
 
 async def _changes(vm):
     async for event in vm.events():
-        if isinstance(event, machine.event.StateChanged):
+        if isinstance(event, StateChanged):
             yield event
 
 

@@ -10,9 +10,9 @@ import pytest
 from sampan.errors import SampanError
 from sampan.machine import Ending
 from sampan.machine.error import MachineError
-from sampan.machine.event import Ended
 from sampan.machine.supervise import model, protocol
 from sampan.machine.supervise.blocking import Client
+from sampan.machine.view.event import Ended
 
 
 @pytest.fixture

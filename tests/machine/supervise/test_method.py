@@ -5,8 +5,8 @@ import pytest
 
 from sampan.machine import Ending
 from sampan.machine.error import MachineError
-from sampan.machine.event import Ended, StateChanged
 from sampan.machine.supervise.client import AsyncClient
+from sampan.machine.view.event import Ended, StateChanged
 
 
 def run(supervised, steps, work):

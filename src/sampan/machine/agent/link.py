@@ -16,8 +16,8 @@ from sampan.base import log
 from sampan.base.agent import session, wire
 from sampan.base.agent.session import Caller, ChannelLimitError, Event
 from sampan.machine.agent.error import AgentError, AgentLostError, NoAgentError
-from sampan.machine.event import AgentDown
-from sampan.machine.event import Event as MachineEvent
+from sampan.machine.view.event import AgentDown
+from sampan.machine.view.event import Event as MachineEvent
 
 _log = log.get(__name__)
 _GREET_AGAIN_S = 5.0

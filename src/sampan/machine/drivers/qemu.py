@@ -16,7 +16,7 @@ from pathlib import Path
 
 from sampan.base import log, proc
 from sampan.base.progress import Progress
-from sampan.machine import accel, disk, qmp, share_daemon, usernet
+from sampan.machine import accel, qmp, usernet
 from sampan.machine.agent.link import Link, Plug
 from sampan.machine.console import Console, Line
 from sampan.machine.control import Control
@@ -25,7 +25,9 @@ from sampan.machine.drivers import qemu_argv, qemu_disk, qemu_state, qemu_vsock
 from sampan.machine.error import MachineEndedError, MachineError, MachineTimeoutError
 from sampan.machine.forward import Forward
 from sampan.machine.model import Accelerator, End, Ending, MachineSpec, Verdict
+from sampan.machine.sharing import daemon as share_daemon
 from sampan.machine.state import Folder
+from sampan.machine.storage import disk
 
 _log = log.get(__name__)
 _MESSAGE_BYTES = 4 << 10

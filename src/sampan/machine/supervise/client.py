@@ -11,11 +11,11 @@ from typing import Any, TypeVar
 import msgspec
 
 from sampan.machine.error import MachineError
-from sampan.machine.event import Event
-from sampan.machine.metrics import Metrics
 from sampan.machine.model import End
 from sampan.machine.supervise import model, protocol
 from sampan.machine.supervise.model import Nothing
+from sampan.machine.view.event import Event
+from sampan.machine.view.metrics import Metrics
 
 _Answer = TypeVar("_Answer")
 Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]

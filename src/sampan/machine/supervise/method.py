@@ -7,13 +7,13 @@ from contextlib import suppress
 from typing import Protocol
 
 from sampan.machine.error import MachineEndedError
-from sampan.machine.event import Ended as EndedEvent
 from sampan.machine.lifecycle import VM
-from sampan.machine.metrics import Metrics
 from sampan.machine.supervise import model
 from sampan.machine.supervise.model import Nothing
 from sampan.machine.supervise.screen import Screen
 from sampan.machine.supervise.server import Call, Server
+from sampan.machine.view.event import Ended as EndedEvent
+from sampan.machine.view.metrics import Metrics
 
 
 class Keeper(Protocol):

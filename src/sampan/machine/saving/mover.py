@@ -1,0 +1,267 @@
+"""Moves a running machine: into a folder, back to what is in one, or into another process.
+
+`lifecycle.VM` has one of these, and offers what it does. In all cases the machine stands still
+while it is moved, and goes on if that fails before the point of no return.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Protocol
+
+from msgspec.structs import replace as changed
+
+from sampan.base import log
+from sampan.base.clock import SystemClock
+from sampan.base.progress import Progress
+from sampan.errors import UnsupportedError
+from sampan.machine.agent.client import Agent
+from sampan.machine.agent.error import AgentError
+from sampan.machine.console import Console
+from sampan.machine.driver import Capability, Driver, Launch, Movable
+from sampan.machine.drivers import qemu_argv, qemu_state
+from sampan.machine.error import MachineTimeoutError
+from sampan.machine.forward import Forward
+from sampan.machine.model import End, Ending, MachineSpec, Network
+from sampan.machine.qmp import Notice
+from sampan.machine.saving import resumption, suspension
+from sampan.machine.saving.seat import Seat
+from sampan.machine.saving.suspension import Suspension, SuspensionError
+from sampan.machine.view.event import ClockStepped, Moved, Restored, Saved, State
+from sampan.machine.view.journal import Journal
+
+_log = log.get(__name__)
+
+
+class Machine(Protocol):
+    """What is needed of a `lifecycle.VM`."""
+
+    spec: MachineSpec
+    console: Console
+    forwards: tuple[Forward, ...]
+    journal: Journal
+
+    async def pause(self) -> None:
+        """See `VM.pause`."""
+
+    async def resume(self) -> None:
+        """See `VM.resume`."""
+
+
+@dataclass
+class Mover:
+    """`spec` and `launch` are what a process that takes over is started with.
+
+    `on_return` is called each time the machine goes on in a state of before; then the guest's
+    clock is set, as soon as an agent answers.
+    """
+
+    vm: Machine
+    seat: Seat
+    driver: Driver
+    spec: MachineSpec
+    launch: Launch
+    on_return: Callable[[], None] | None = None
+
+    def __post_init__(self) -> None:
+        self._verified: set[str] = set()
+        self._setting_clock: asyncio.Task[None] | None = None
+
+    async def suspend(
+        self, folder: Path, progress: Progress | None,
+        on_saved: Callable[[Suspension], None] | None = None,
+    ) -> Suspension:  # fmt: skip
+        """Save the machine to `folder` and end it.
+
+        Raises:
+            UnsupportedError: the driver cannot, or the machine has what cannot be saved.
+            SuspensionError: the folder cannot be written; the machine goes on.
+            MachineError: the hypervisor failed; the machine goes on.
+        """
+        resumption.check(self.driver, self.spec, Capability.SUSPEND)
+        async with self._standing():
+            saved = await self._save(folder, progress, copy_disks=False)
+            if on_saved is not None:
+                on_saved(saved)
+            await self.seat.kill(End(ending=Ending.SUSPENDED))
+        return saved
+
+    async def snapshot(self, folder: Path, progress: Progress | None) -> Suspension:
+        """Save the machine and copies of its disks to `folder`; raises as `suspend`."""
+        resumption.check(self.driver, self.spec, Capability.SNAPSHOT)
+        async with self._standing():
+            return await self._save(folder, progress, copy_disks=True)
+
+    async def restore(self, folder: Path) -> None:
+        """Put the machine and its disks back to the snapshot in `folder`, and let it go on.
+
+        Another process takes over; console, ports, events and whoever waits for the machine's end
+        stay. `expect` looks only at what the console shows from then on.
+
+        Raises:
+            UnsupportedError: as `suspend`, or the network of the machine cannot be joined again.
+            SuspensionError: it is damaged, or of another machine; this one goes on.
+            MachineError: the new process failed; the machine has ended.
+        """
+        resumption.check(self.driver, self.spec, Capability.SNAPSHOT)
+        if self.spec.network is Network.STREAM:
+            raise UnsupportedError(
+                "restore", self.driver.name, "the link of its network cannot be opened again",
+                instead="use the network vhost-user or user",
+            )  # fmt: skip
+        saved = suspension.read(folder)
+        if _likeness(saved.spec) != _likeness(resumption.absolute(self.vm.spec)):
+            raise SuspensionError(
+                f"what is saved in {folder} is another machine ({saved.spec.name})",
+                hint="start a machine from it instead: machine.resume",
+            )
+        if saved.memory.sha256 not in self._verified:
+            await suspension.verify(folder, saved)
+            self._verified.add(saved.memory.sha256)
+
+        async def follow() -> None:
+            await self.seat.occupant.kill()
+            await asyncio.to_thread(resumption.restore_disks, folder, saved)
+            successor = await resumption.start(
+                self.driver, self.spec, self.launch, folder, saved, is_verified=True
+            )
+            await self.seat.take(successor)
+
+        await self._changed(follow)
+        self.vm.console.skip()
+        await self.vm.resume()
+        self.vm.journal.record(Restored(folder=str(folder)))
+        await self.came_back()
+
+    async def relocate(self) -> float:
+        """Move the running machine to a new process on this host.
+
+        Returns:
+            For how many seconds it stood still.
+
+        Raises:
+            UnsupportedError: as `suspend`.
+            MachineError: it failed; the machine runs where it was.
+        """
+        resumption.check(self.driver, self.spec, Capability.RELOCATE)
+        downtime_s = 0.0
+
+        async def follow() -> None:
+            nonlocal downtime_s
+            downtime_s = await self._move()
+
+        await self._movable.unplug(self.spec)
+        try:
+            await self._changed(follow)
+        finally:
+            await self._movable.plug(self.spec, self.launch.accel)
+        self.vm.journal.record(Moved(pid=self.seat.pid, downtime_s=downtime_s))
+        return downtime_s
+
+    async def came_back(self) -> None:
+        """The machine goes on in a state of before: give it back what that cannot hold."""
+        await self._movable.plug(self.spec, self.launch.accel)
+        if self.launch.agent is not None:
+            await self.close()
+            self._setting_clock = asyncio.get_running_loop().create_task(
+                _set_clock(Agent(self.launch.agent), self.vm.journal), name="set the guest's clock"
+            )
+        if self.on_return is not None:
+            self.on_return()
+
+    async def close(self) -> None:
+        """Wait no longer for the guest's agent."""
+        if self._setting_clock is not None:
+            self._setting_clock.cancel()
+            await asyncio.wait((self._setting_clock,))
+
+    @property
+    def _movable(self) -> Movable:
+        occupant = self.seat.occupant
+        if not isinstance(occupant, Movable):
+            raise UnsupportedError("suspend", self.driver.name, "its machines cannot be saved")
+        return occupant
+
+    async def _move(self) -> float:
+        """Start a process, send it the machine, and let it go on there."""
+        source = self.seat.occupant
+        ports = changed(self.spec, publish=())  # the host ports are still the other process's
+        target = await self.driver.start(ports, replace(self.launch, incoming=True))
+        clock = asyncio.get_running_loop().time
+        stopped_s = began_s = clock()
+
+        def noticed(notice: Notice) -> None:
+            nonlocal stopped_s
+            if notice.name == "STOP":
+                stopped_s = clock()
+
+        source.listen(noticed)
+        was_running = self.vm.journal.state is State.RUNNING
+        try:
+            await qemu_state.send(source, target, self.launch.folder.state_socket)
+        except BaseException:
+            await target.kill()
+            raise
+        if was_running:
+            await target.run()
+        downtime_s = clock() - stopped_s
+        await self.seat.take(target)
+        if was_running:
+            self.vm.journal.became(State.RUNNING)
+        for forward in self.spec.publish:
+            await target.execute(
+                "human-monitor-command", {"command-line": f"hostfwd_add {qemu_argv.rule(forward)}"}
+            )
+        _log.info("moved to process %d in %.2f s", target.pid, clock() - began_s)
+        return downtime_s
+
+    async def _save(
+        self, folder: Path, progress: Progress | None, *, copy_disks: bool
+    ) -> Suspension:
+        subject = resumption.Subject(
+            spec=self.vm.spec, driver=self.driver, hypervisor=self.seat.occupant,
+            accel=self.launch.accel, forwards=self.vm.forwards,
+        )  # fmt: skip
+        saved = await resumption.save(subject, folder, copy_disks=copy_disks, progress=progress)
+        self._verified.add(saved.memory.sha256)
+        self.vm.journal.record(Saved(folder=str(folder), with_disks=copy_disks))
+        return saved
+
+    async def _changed(self, follow: Callable[[], Awaitable[None]]) -> None:
+        with self.vm.console.held():
+            async with self.seat.changing():
+                await follow()
+
+    @asynccontextmanager
+    async def _standing(self) -> AsyncIterator[None]:
+        """The machine is paused for the block; it goes on afterwards if it did before."""
+        was_running = self.vm.journal.state is State.RUNNING
+        await self._movable.unplug(self.spec)
+        if was_running:
+            await self.vm.pause()
+        try:
+            yield
+        finally:
+            if not self.seat.is_ended:
+                if was_running:
+                    await self.vm.resume()
+                await self._movable.plug(self.spec, self.launch.accel)
+
+
+async def _set_clock(agent: Agent, journal: Journal) -> None:
+    """Step the guest's clock to that of this host; a guest without an agent keeps its own."""
+    try:
+        stepped_s = await agent.set_clock(SystemClock().wall_s())
+        _log.info("the guest's clock was stepped by %.1f s", stepped_s)
+        journal.record(ClockStepped(seconds=stepped_s))
+    except (AgentError, MachineTimeoutError) as error:
+        _log.warning("the guest's clock was not set: %s", error)
+
+
+def _likeness(spec: MachineSpec) -> MachineSpec:
+    """What has to be the same for one machine to be put into the state of the other."""
+    return changed(spec, publish=(), accel=None)

@@ -1,0 +1,1 @@
+"""Disks and discs of machines: the files behind them."""

@@ -1,0 +1,1 @@
+"""What happens to machines, told and counted: events, readiness, metrics."""

@@ -1,0 +1,177 @@
+"""Machines that are moved: acted out, and with a real QEMU and a kernel of a few instructions."""
+
+import asyncio
+import os
+
+import pytest
+from msgspec.structs import replace
+
+from sampan import machine
+from sampan.base import proc
+from sampan.errors import UnsupportedError
+from sampan.machine import Accelerator, Disk, Ending, Forward, LaunchOptions, MachineSpec
+from sampan.machine.drivers.fake import Await, FakeDriver, Say, Script
+from sampan.machine.error import MachineError
+from sampan.machine.model import Network
+from sampan.machine.saving.suspension import SuspensionError
+from sampan.machine.testing import spec
+from sampan.machine.view.event import Moved, Restored, Saved, State
+
+needs_qemu = pytest.mark.skipif(not proc.has_tool("qemu-system-x86_64"), reason="needs QEMU")
+real = [pytest.mark.guest, needs_qemu]
+STEPS = (Say("ready"), Await("a"), Say("got a"), Await("b"), Say("got b"))
+
+
+@pytest.fixture
+def faked(runtime_root):
+    driver = FakeDriver(Script(steps=STEPS))
+    return LaunchOptions(driver=driver, runtime_root=runtime_root)
+
+
+def test_suspend_and_resume(faked, tmp_path):
+    with machine.launch(spec(), faked) as vm:
+        vm.console.expect("ready", timeout_s=5)
+        vm.console.send("a")
+        vm.console.expect("got a", timeout_s=5)
+        saved = vm.suspend(tmp_path / "s")
+        assert vm.wait(timeout_s=5).ending is Ending.SUSPENDED
+    assert saved.driver == "fake"
+    with machine.resume(tmp_path / "s", faked) as vm:
+        vm.console.send("b")
+        vm.console.expect("got b", timeout_s=5)
+        assert "ready" not in vm.console.transcript
+
+
+def test_restore_in_place(faked, tmp_path):
+    with machine.launch(spec(), faked) as vm:
+        vm.console.expect("ready", timeout_s=5)
+        vm.snapshot(tmp_path / "s")
+        for _ in range(3):
+            vm.console.send("a")
+            vm.console.expect("got a", timeout_s=5)
+            vm.restore(tmp_path / "s")
+        assert vm.state is State.RUNNING
+        assert vm.kill().ending is Ending.FORCED
+        told = [type(each) for each in vm.events() if isinstance(each, Saved | Restored)]
+        assert told == [Saved, Restored, Restored, Restored]
+
+
+def test_a_paused_machine_stays_paused_when_saved(faked, tmp_path):
+    with machine.launch(spec(), faked) as vm:
+        vm.pause()
+        vm.snapshot(tmp_path / "s")
+        states = [vm.state]
+        vm.restore(tmp_path / "s")
+        assert [*states, vm.state] == [State.PAUSED, State.RUNNING]
+
+
+def test_a_folder_that_cannot_be_written_leaves_it_running(faked, tmp_path):
+    (tmp_path / "file").write_text("")
+    with machine.launch(spec(), faked) as vm:
+        with pytest.raises(SuspensionError):
+            vm.suspend(tmp_path / "file")
+        assert vm.state is State.RUNNING
+
+
+def test_the_snapshot_of_another_machine(faked, tmp_path):
+    with machine.launch(spec(name="one"), faked) as vm:
+        vm.snapshot(tmp_path / "s")
+    with machine.launch(spec(name="two"), faked) as vm:
+        with pytest.raises(SuspensionError, match=r"another machine \(one\)"):
+            vm.restore(tmp_path / "s")
+        assert vm.state is State.RUNNING
+
+
+def test_a_link_that_cannot_be_opened_again(runtime_root, tmp_path):
+    options = LaunchOptions(driver=FakeDriver(), runtime_root=runtime_root, link_fd=0)
+    with (
+        machine.launch(spec(network=Network.STREAM), options) as vm,
+        pytest.raises(UnsupportedError, match="cannot be opened again"),
+    ):
+        vm.restore(tmp_path)
+
+
+def test_a_hook_for_those_who_set_clocks(faked, tmp_path):
+    async def scenario():
+        called = []
+        async with machine.VM.launch(spec(), faked) as vm:
+            vm._mover.on_return = lambda: called.append(vm.state)
+            await vm.snapshot(tmp_path / "s")
+            assert called == []
+            await vm.restore(tmp_path / "s")
+        return called
+
+    assert asyncio.run(scenario()) == [State.RUNNING]
+
+
+@pytest.fixture
+def counting(counting_kernel):
+    return MachineSpec(kernel=counting_kernel, mem_mib=32, accel=Accelerator.TCG)
+
+
+def _type(vm, character, count):
+    """Type a character, which the kernel counts."""
+    vm.console.send(character)
+    vm.console.expect(f"{character}{count}\n", timeout_s=30)
+
+
+class TestQemu:
+    pytestmark = real
+
+    def test_suspend_and_resume(self, counting, options, tmp_path):
+        published = replace(counting, publish=(Forward.parse("0:80"),))
+        with machine.launch(published, options) as vm:
+            _type(vm, "a", 1)
+            before = vm.forwards
+            vm.suspend(tmp_path / "s")
+        with machine.resume(tmp_path / "s", options) as vm:
+            assert vm.forwards == before
+            _type(vm, "b", 2)
+
+    def test_restore_and_relocate(self, counting, options, tmp_path):
+        disk = tmp_path / "disk.img"
+        disk.write_bytes(b"before".ljust(1 << 20, b"\0"))
+        with_disk = replace(counting, disks=(Disk(path=disk),), publish=(Forward.parse("0:80"),))
+        with machine.launch(with_disk, options) as vm:
+            _type(vm, "a", 1)
+            vm.snapshot(tmp_path / "s")
+            _type(vm, "b", 2)
+            disk.write_bytes(b"after!".ljust(1 << 20, b"\0"))
+            before = vm.pid
+            vm.restore(tmp_path / "s")
+            assert vm.pid != before
+            assert disk.read_bytes().startswith(b"before")
+            _type(vm, "c", 2)
+            before = vm.pid
+            assert vm.relocate() < 30
+            assert vm.pid != before
+            after = vm.pid
+            _type(vm, "d", 3)
+            report = str(vm.execute("human-monitor-command", {"command-line": "info usernet"}))
+            assert str(vm.forwards[0].host_port) in report
+            vm.snapshot(tmp_path / "t")
+            assert vm.kill().ending is Ending.FORCED
+            assert [each.pid for each in vm.events() if isinstance(each, Moved)] == [after]
+        with machine.resume(tmp_path / "t", options) as vm:
+            _type(vm, "e", 4)
+
+    def test_a_state_that_is_no_state(self, counting, options, tmp_path):
+        with machine.launch(counting, options) as vm:
+            saved = vm.suspend(tmp_path / "s")
+        path = tmp_path / "s" / saved.memory.name
+        with path.open("r+b") as stream:
+            stream.write(os.urandom(64))
+        with (
+            pytest.raises(SuspensionError, match="not what was written"),
+            machine.resume(tmp_path / "s", options),
+        ):
+            pytest.fail("it goes on")
+
+    def test_a_state_of_other_memory(self, counting, options, tmp_path):
+        with machine.launch(counting, options) as vm:
+            vm.suspend(tmp_path / "s")
+        with (
+            pytest.raises(MachineError, match="QEMU does not take this state"),
+            machine.resume(tmp_path / "s", options, spec=replace(counting, mem_mib=64)),
+        ):
+            pytest.fail("it goes on")

@@ -1,0 +1,205 @@
+import asyncio
+import socket
+import stat
+from pathlib import Path
+
+import pytest
+
+from sampan import machine
+from sampan.base import proc
+from sampan.errors import ToolMissingError, UnsupportedError
+from sampan.machine import state
+from sampan.machine.device import Share, ShareKind
+from sampan.machine.drivers.qemu import Qemu, QemuDriver
+from sampan.machine.sharing import daemon as share_daemon
+from sampan.machine.sharing.daemon import Privilege, Program
+
+C = Program(path=Path("/v"), rust=False)
+RUST = Program(path=Path("/v"), rust=True)
+ROOT = Privilege(root=True)
+SHARE = Share(source=Path("/a b,c"), tag="a")
+READ_ONLY = Share(source=Path("/a"), tag="a", read_only=True)
+
+
+@pytest.mark.parametrize(
+    ("program", "words"),
+    [
+        (C, ("/v", "--fd=7", "-o", "source=/a b\\,c,modcaps=-mknod")),
+        (RUST, ("/v", "--fd=7", "--shared-dir=/a b,c", "--modcaps=-mknod")),
+    ],
+)
+def test_the_daemons_have_options_of_their_own(program, words):
+    assert share_daemon.argv(program, SHARE, ROOT, 7) == words
+
+
+@pytest.mark.parametrize(
+    ("privilege", "words"),
+    [
+        (ROOT, ()),
+        (Privilege(root=False), ("unshare", "--map-root-user")),
+        (Privilege(root=False, subordinate=True), ("unshare", "--map-root-user", "--map-auto")),
+    ],
+)
+def test_namespaces(privilege, words):
+    plain = share_daemon.argv(C, SHARE, privilege, 7)
+    assert plain[: len(words)] == words
+    assert plain[len(words)] == "/v"
+    read_only = share_daemon.argv(C, READ_ONLY, privilege, 7)
+    script = read_only.index("sh")
+    assert read_only[:script] == (*(words or ("unshare",)), "--mount", "--propagation", "slave")
+    assert read_only[script + 3 : script + 6] == ("sh", "/a", "/v")
+
+
+@pytest.fixture
+def program(tmp_path):
+    """Makes a virtiofsd that runs the given lines of shell once somebody connects."""
+
+    def make(lines, version="virtiofsd version 7.2 (QEMU Project)"):
+        path = tmp_path / "virtiofsd"
+        path.write_text(f'#!/bin/sh\n[ "$1" = --version ] && echo "{version}" && exit\n{lines}\n')
+        path.chmod(0o755)
+        return path
+
+    return make
+
+
+@pytest.fixture
+def folder(runtime_root):
+    with state.machine_folder(state.runtime_root(runtime_root)) as made:
+        yield made
+
+
+@pytest.mark.parametrize(
+    ("version", "rust"),
+    [("virtiofsd version 7.2 (QEMU Project)", False), ("virtiofsd 1.13.2", True)],
+)
+def test_whose_daemon_it_is(program, version, rust):
+    path = program("", version)
+    assert share_daemon.find(path) == Program(path=path, rust=rust)
+
+
+def test_a_daemon_that_is_not_there(tmp_path, monkeypatch):
+    with pytest.raises(ToolMissingError, match="none is not a program"):
+        share_daemon.find(tmp_path / "none")
+    monkeypatch.setattr(proc, "_MORE_PLACES", ())
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(UnsupportedError, match="virtiofsd is not installed") as caught:
+        share_daemon.find()
+    assert "apt install" in caught.value.instead
+    assert "9p" in caught.value.instead
+
+
+def test_the_one_that_is_installed(program, monkeypatch):
+    path = program("")
+    monkeypatch.setenv("PATH", str(path.parent), prepend=":")
+    assert share_daemon.find().path == path
+
+
+def start(folder, program, share=None):
+    share = share or Share(source=folder.path, tag="a")
+    return share_daemon.start((share,), folder, program)
+
+
+@pytest.fixture(autouse=True)
+def as_root(monkeypatch):
+    monkeypatch.setattr(Privilege, "ours", lambda: ROOT)
+    monkeypatch.setattr(share_daemon, "STOP_S", 0.2)
+
+
+def test_its_socket_listens_before_it_does(folder, program):
+    async def scenario():
+        [daemon] = await start(folder, program("exec sleep 1000"))
+        with socket.socket(socket.AF_UNIX) as client:
+            client.connect(str(daemon.path))
+        assert stat.S_ISSOCK(daemon.path.stat().st_mode)
+        assert daemon.fault() is None
+        assert await share_daemon.stop([daemon]) is None
+        assert state.Identity.of(daemon.pid) is None
+        assert await share_daemon.stop([daemon]) is None  # any number of times
+
+    asyncio.run(scenario())
+
+
+def test_it_is_known_by_the_mark_of_its_machine(folder, program, monkeypatch):
+    async def scenario():
+        [daemon] = await start(folder, program("exit 0"))
+        await daemon.ended()
+
+    given, really = [], proc.start
+
+    def noted(*words, **options):
+        given.append(options["env"])
+        return really(*words, **options)
+
+    monkeypatch.setattr(proc, "start", noted)
+    asyncio.run(scenario())
+    assert given == [folder.mark]
+
+
+def test_one_that_ends_says_why(folder, program):
+    async def scenario():
+        path = program("echo virtio_loop: noise >&2; echo cannot unshare >&2; exit 3")
+        [daemon] = await start(folder, path)
+        await daemon.ended()
+        fault = await share_daemon.stop([daemon])
+        assert str(fault) == f"cannot share {folder.path}: cannot unshare"
+        assert "user namespaces" in fault.hint
+
+    asyncio.run(scenario())
+
+
+def test_a_read_only_share_that_cannot_be_mounted(folder, program):
+    async def scenario():
+        [daemon] = await start(folder, program("echo mount: wrong fs type >&2; exit 32"))
+        await daemon.ended()
+        assert "mounted below" in daemon.fault().hint
+
+    asyncio.run(scenario())
+
+
+def test_one_that_ends_in_silence(folder, program):
+    async def scenario():
+        [daemon] = await start(folder, program("kill -9 $$"))
+        await daemon.ended()
+        assert "virtiofsd was killed by SIGKILL" in str(daemon.fault())
+        [well] = await start(folder, program("exit 0"))  # in the place of the other
+        await well.ended()
+        assert well.fault() is None
+
+    asyncio.run(scenario())
+
+
+def test_9p_needs_none(folder):
+    async def scenario():
+        share = Share(source=folder.path, tag="a", kind=ShareKind.PLAN9)
+        assert await share_daemon.start((share,), folder, Path("/none")) == ()
+
+    asyncio.run(scenario())
+
+
+def test_a_machine_ends_its_daemon(scripted, runtime_root, tmp_path, program):
+    async def scenario():
+        async with machine.VM.launch(spec, options) as vm:
+            qemu = vm._hypervisor.occupant
+            assert isinstance(qemu, Qemu)
+            [daemon] = qemu._back_ends
+            assert f"socket,id=share0,path={daemon.path}" in vm.argv
+            assert vm.argv[vm.argv.index("-append") + 1] == "sampan.share=a:virtiofs:/a"
+            assert daemon.fault() is None
+            return daemon.pid
+
+    spec = scripted("hang", shares=(Share(source=tmp_path, tag="a", target="/a"),))
+    options = machine.LaunchOptions(
+        runtime_root=runtime_root, driver=QemuDriver(virtiofsd=program("exec sleep 1000"))
+    )
+    assert state.Identity.of(asyncio.run(scenario())) is None
+    assert not list(runtime_root.glob("vm-*"))
+
+
+def test_a_machine_whose_daemon_fails_says_so(scripted, runtime_root, tmp_path, program):
+    spec = scripted("silent", shares=(Share(source=tmp_path, tag="a"),))
+    driver = QemuDriver(virtiofsd=program("echo no such luck >&2; exit 1"))
+    options = machine.LaunchOptions(runtime_root=runtime_root, driver=driver)
+    with pytest.raises(share_daemon.ShareError, match="no such luck"):
+        with machine.launch(spec, options):
+            pass
