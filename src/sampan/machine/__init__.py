@@ -18,7 +18,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from sampan.machine.blocking import Machine, launch, resume
+    from sampan.machine.blocking import Machine, clones, launch, resume
     from sampan.machine.device import Disk, DiskFormat, Share, ShareKind, Vsock
     from sampan.machine.forward import Forward
     from sampan.machine.lifecycle import VM, LaunchOptions
@@ -40,6 +40,7 @@ __all__ = [
     "Share",
     "ShareKind",
     "Vsock",
+    "clones",
     "launch",
     "resume",
 ]
@@ -60,6 +61,7 @@ _HOMES = {
     "Share": "device",
     "ShareKind": "device",
     "Vsock": "device",
+    "clones": "blocking",
     "launch": "blocking",
     "resume": "blocking",
 }

@@ -23,6 +23,7 @@ from sampan.machine.console import Match
 from sampan.machine.forward import Forward
 from sampan.machine.lifecycle import POWER_OFF_DEADLINE_S, VM, LaunchOptions
 from sampan.machine.model import End, MachineSpec, Verdict
+from sampan.machine.saving import clone
 from sampan.machine.saving.suspension import Suspension
 from sampan.machine.view.event import Event, State
 from sampan.machine.view.metrics import Metrics
@@ -30,6 +31,7 @@ from sampan.machine.view.readiness import Condition
 from sampan.machine.vsock import BlockingEndpoint
 
 T = TypeVar("T")
+R = TypeVar("R")
 
 
 class _Loop:
@@ -211,7 +213,7 @@ def launch(spec: MachineSpec, options: LaunchOptions | None = None) -> Iterator[
     Raises:
         SampanError: as `VM.launch`.
     """
-    with _blocking(lambda: VM.launch(spec, options), spec.name) as vm:
+    with _held(lambda: VM.launch(spec, options), Machine, spec.name) as vm:
         yield vm
 
 
@@ -224,21 +226,40 @@ def resume(
     Raises:
         SampanError: as `VM.resume_from`.
     """
-    with _blocking(lambda: VM.resume_from(folder, options, spec=spec), folder.name) as vm:
+    with _held(lambda: VM.resume_from(folder, options, spec=spec), Machine, folder.name) as vm:
         yield vm
 
 
 @contextmanager
-def _blocking(
-    living: Callable[[], AbstractAsyncContextManager[VM]], name: str
-) -> Iterator[Machine]:
-    """The machine that `living` gives, in a thread of its own."""
-    started: Future[Machine] = Future()
+def clones(
+    folder: Path, count: int, disks: Path, options: LaunchOptions | None = None
+) -> Iterator[tuple[Machine, ...]]:
+    """Run several machines that go on from the one that is saved in `folder`.
+
+    See `saving.clone.clones`.
+
+    Raises:
+        SampanError: as there.
+    """
+
+    def machines(vms: tuple[VM, ...], loop: _Loop) -> tuple[Machine, ...]:
+        return tuple(Machine(vm, loop) for vm in vms)
+
+    with _held(lambda: clone.clones(folder, count, disks, options), machines, folder.name) as made:
+        yield made
+
+
+@contextmanager
+def _held(
+    living: Callable[[], AbstractAsyncContextManager[T]], wrap: Callable[[T, _Loop], R], name: str
+) -> Iterator[R]:
+    """What `living` gives, alive in a thread of its own, as `wrap` makes it usable from here."""
+    started: Future[R] = Future()
     leave: Future[None] = Future()
 
     async def live() -> None:
-        async with living() as vm:
-            started.set_result(Machine(vm, _Loop(asyncio.get_running_loop())))
+        async with living() as alive:
+            started.set_result(wrap(alive, _Loop(asyncio.get_running_loop())))
             await asyncio.wrap_future(leave)
 
     def run() -> None:

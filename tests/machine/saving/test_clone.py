@@ -46,6 +46,15 @@ def test_each_goes_on_by_itself(faked, tmp_path):
     asyncio.run(scenario())
 
 
+def test_without_asyncio(faked, tmp_path):
+    _save(spec(name="web"), faked, tmp_path / "s")
+    with machine.clones(tmp_path / "s", 2, tmp_path, faked) as (one, two):
+        assert [one.spec.name, two.spec.name] == ["web-1", "web-2"]
+        two.console.send("x")
+        two.console.expect("got x", timeout_s=5)
+        assert "got x" not in one.console.transcript
+
+
 def test_one_that_fails_ends_all(faked, tmp_path):
     saved = _save(spec(), faked, tmp_path / "s")
     (tmp_path / "s" / saved.memory.name).write_bytes(b"")
