@@ -151,3 +151,15 @@ def test_a_process_that_was_not_recorded_yet_is_found_by_its_mark(runtime_root):
         state.sweep(runtime_root)
         assert child.wait(timeout=10) == -signal.SIGKILL
     assert not left.path.exists()
+
+
+@pytest.mark.parametrize(("threads", "is_there"), [(2, True), (1, False), (0, False)])
+def test_a_process_is_gone_with_its_last_thread(tmp_path, monkeypatch, threads, is_there):
+    """The others hold its files, and locks, for a moment longer than the first."""
+    (tmp_path / "self").mkdir()
+    (tmp_path / "12").mkdir()
+    fields = ["Z", *["0"] * 16, str(threads), "0", "4711", "0"]
+    (tmp_path / "12" / "stat").write_text(f"12 (a ) b) {' '.join(fields)}\n")
+    monkeypatch.setattr(state, "_PROC", tmp_path)
+    monkeypatch.setattr(state, "boot_id", lambda: "b")
+    assert state.Identity(12, "4711", "b").alive() is is_there

@@ -271,4 +271,6 @@ def _start_of(pid: int) -> str:
     except OSError:
         return ""
     fields = line.rpartition(")")[2].split()  # proc(5): the name may hold anything
-    return "" if fields[0] in ("Z", "X") else fields[19]
+    # of a process that was killed, the first thread may be gone while others still hold its files
+    is_gone = fields[0] in ("Z", "X") and int(fields[17]) <= 1
+    return "" if is_gone else fields[19]
