@@ -57,9 +57,10 @@ def test_pause_and_resume(scripted, options):
         vm.console.send("go")
         await vm.resume()
         await vm.console.expect("gone", timeout_s=10)
+        vm.console.send("end")
         return [event.new.value async for event in _changes(vm)]
 
-    states = live(scripted("await go", "say gone", "exit 0"), options, use)
+    states = live(scripted("await go", "say gone", "await end", "exit 0"), options, use)
     assert states == ["running", "paused", "running", "ended"]
 
 

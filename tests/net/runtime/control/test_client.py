@@ -176,3 +176,29 @@ def test_defaults_are_sent_too(client, network):
     network.listening.append(Forward(port=80, guest_port=80, bind="::1"))
     place = msgspec.convert({"bind": "::1", "port": 80}, model.Place)
     assert client.unexpose(place).bind == "::1"
+
+
+def test_a_network_that_answers_before_it_is_asked(tmp_path, monkeypatch):
+    """One that has too many clients says so and closes, maybe before we have sent anything."""
+    monkeypatch.chdir(tmp_path)
+    body = b'{"error": {"code": 1, "message": "too many"}}'
+    answer = b"HTTP/1.1 503 No\r\nConnection: close\r\nContent-Length: %d\r\n\r\n" % len(body)
+
+    def late(connection, data):
+        connection.connect()
+        raise BrokenPipeError
+
+    monkeypatch.setattr("sampan.net.runtime.control.client._UnixConnection.send", late)
+    with socket.socket(socket.AF_UNIX) as listening:
+        listening.bind("s")
+        listening.listen()
+
+        def serve():
+            with listening.accept()[0] as accepted:
+                accepted.sendall(answer + body)
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        with pytest.raises(ControlError, match="too many"):
+            Client(Path("s")).info()
+        thread.join()

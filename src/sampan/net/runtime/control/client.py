@@ -201,7 +201,8 @@ class Client:
         connection = connection or _UnixConnection(self.path, self._timeout_s)
         with contextlib.closing(connection):
             try:
-                connection.request(method, path, data, {"Connection": "close"})
+                with contextlib.suppress(BrokenPipeError):  # it had its say before ours: read it
+                    connection.request(method, path, data, {"Connection": "close"})
                 response = connection.getresponse()  # it holds the socket from now on
             except (FileNotFoundError, ConnectionError, http.client.HTTPException) as error:
                 raise self._not_served() from error
