@@ -1,5 +1,7 @@
 import asyncio
+import os
 import signal
+from contextlib import AsyncExitStack
 from typing import ClassVar
 
 import pytest
@@ -124,6 +126,26 @@ def test_what_is_not_there(runtime_root):
     said, hint = run(runtime_root, "read x", use)
     assert said == "shell did not start: why"
     assert hint == "it was started as: sh -c 'read x'"
+
+
+def test_many_at_once(runtime_root):
+    """They all go on, and none keeps the loop's threads from whoever needs one."""
+    count = 3 * min(32, (os.cpu_count() or 1) + 4)
+
+    async def main():
+        async with AsyncExitStack() as stack:
+            children = []
+            for _ in range(count):
+                folder = stack.enter_context(state.machine_folder(runtime_root))
+                launch = Launch(
+                    accel=Accelerator.HVF, folder=folder, console=Console(), deadline_s=5
+                )
+                children.append(Shell(("sh", "-c", "read x"), launch, reboots=True))
+                stack.push_async_callback(children[-1].kill)
+            await asyncio.to_thread(lambda: None)
+            return [(await each.kill()).ending for each in children]
+
+    assert asyncio.run(main()) == [Ending.FORCED] * count
 
 
 def test_a_program_that_is_missing(runtime_root, monkeypatch):

@@ -19,6 +19,7 @@ from sampan.base import log, proc
 from sampan.errors import SampanError, UnsupportedError
 from sampan.machine import qmp
 from sampan.machine.driver import Launch
+from sampan.machine.drivers import ending
 from sampan.machine.drivers.pty import PtyTransport
 from sampan.machine.error import MachineEndedError, MachineError
 from sampan.machine.forward import Forward
@@ -158,9 +159,8 @@ class Child:
 
     async def _watch(self) -> None:
         """Wait for the process, start it again as long as the guest reboots, and explain its end."""
-        loop = asyncio.get_running_loop()
         while True:
-            status = await loop.run_in_executor(None, self._process.wait)
+            status = await ending.status_of(self._process, f"wait for {self.program}")
             if not self._wants_reboot(status):
                 break
             _log.info("the guest of process %d rebooted", self.pid)

@@ -10,7 +10,6 @@ import asyncio
 import shlex
 import socket
 from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from pathlib import Path
 
@@ -21,7 +20,7 @@ from sampan.machine.agent.link import Link, Plug
 from sampan.machine.console import Console, Line
 from sampan.machine.control import Control
 from sampan.machine.driver import Build, Capability, Launch, Sink
-from sampan.machine.drivers import qemu_argv, qemu_disk, qemu_state, qemu_vsock
+from sampan.machine.drivers import ending, qemu_argv, qemu_disk, qemu_state, qemu_vsock
 from sampan.machine.error import MachineEndedError, MachineError, MachineTimeoutError
 from sampan.machine.forward import Forward
 from sampan.machine.model import Accelerator, End, Ending, MachineSpec, Verdict
@@ -46,17 +45,13 @@ class Qemu:
         self, process: proc.Child, argv: tuple[str, ...], folder: Folder,
         back_ends: tuple[share_daemon.Daemon, ...] = (),
     ) -> None:  # fmt: skip
-        loop = asyncio.get_running_loop()
         self.pid = process.pid
         self.argv = argv
         self._program = f"{Path(argv[0]).name}: "
         self._process = process
         self._folder = folder
         self._back_ends = back_ends
-        # a thread of its own: those of the loop are few, and would all wait for machines
-        waiter = ThreadPoolExecutor(1, thread_name_prefix="wait for QEMU")
-        self._exit = loop.run_in_executor(waiter, process.wait)
-        waiter.shutdown(wait=False)
+        self._exit = ending.status_of(process, "wait for QEMU")
         self._control: Control
         self._console: Line
         self._version = ""
@@ -254,9 +249,9 @@ class Qemu:
             return End(ending=Ending.PANICKED, detail=self._panic)
         if self._forced:
             return End(ending=Ending.FORCED)
-        ending = _ENDINGS.get(self._shutdown_reason)
-        if ending is not None and status == 0:
-            return End(ending=ending)
+        known = _ENDINGS.get(self._shutdown_reason)
+        if known is not None and status == 0:
+            return End(ending=known)
         how = f"QEMU {proc.explain_status(status)}"
         if self._shutdown_reason == "host-signal":
             how = "QEMU was told to end by a signal from outside"
