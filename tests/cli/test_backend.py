@@ -39,8 +39,15 @@ def test_names(words, chosen, path):
 
 @pytest.mark.parametrize("words", [("vfkit",), ("web", "db"), ("qemu", "web", "db")])
 def test_no_system_or_several(words):
-    with pytest.raises(UsageError):
+    with pytest.raises(UsageError) as caught:
         backend.split(words)
+    assert caught.value.hint
+
+
+def test_a_hypervisor_that_was_meant():
+    with pytest.raises(UsageError) as caught:
+        backend.split(("qemuu", "web"))
+    assert caught.value.hint == "did you mean 'qemu'?"
 
 
 @pytest.mark.parametrize("chosen", list(Backend))

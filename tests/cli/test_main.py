@@ -70,7 +70,9 @@ def _parse(words):
 def test_unknown_verb_is_wrong_usage(sampan):
     said = sampan("biuld", "x.yml")
     assert said.status == 2
-    assert said.err == "sampan: No such command 'biuld'.\n  hint: see sampan --help\n"
+    guess = "Did you mean 'build'?"
+    assert said.err == f"sampan: No such command 'biuld'. {guess}\n  hint: see sampan --help\n"
+    assert sampan("qqq").err == "sampan: No such command 'qqq'.\n  hint: see sampan --help\n"
 
 
 def test_unknown_flag_is_wrong_usage_with_a_guess(sampan):
@@ -78,6 +80,27 @@ def test_unknown_flag_is_wrong_usage_with_a_guess(sampan):
     assert said.status == 2
     assert "--short" in said.err
     assert "see sampan version --help" in said.err
+
+
+@pytest.mark.parametrize(
+    ("words", "guess"), [("run -detatched web", "--detached"), ("ps -al", "--all")]
+)
+def test_unknown_flag_that_begins_like_a_short_one(sampan, words, guess):
+    """It is not read as a row of short flags, one of which is unknown."""
+    said = sampan(*words.split())
+    assert said.status == 2
+    assert guess in said.err
+
+
+@pytest.mark.parametrize(
+    ("words", "command"),
+    [("run -publish", "run"), ("cache export --outfile", "cache")],
+)
+def test_flag_without_its_value(sampan, words, command):
+    said = sampan(*words.split())
+    assert said.status == 2
+    assert "requires an argument" in said.err
+    assert said.err.endswith(f"hint: see sampan {command} --help\n")
 
 
 def test_errors_as_objects(sampan):
@@ -90,7 +113,9 @@ def test_errors_as_objects(sampan):
 def test_nothing_to_do_shows_help(sampan):
     said = sampan()
     assert said.status == 2
-    assert "Usage: sampan" in said.out + said.err
+    assert said.err.startswith("Usage: sampan")
+    assert sampan("net").err.startswith("Usage: sampan net")
+    assert sampan("net", "--json").error["message"] == "a command is missing"
 
 
 @pytest.fixture

@@ -3,7 +3,7 @@
 Two habits of LinuxKit's users are understood everywhere: long flags with one dash (`-format
 tar`, `-publish=8080:80`), and global flags after the verb (`sampan build -q web.yml`). The
 work is a pure function of the words and of the option tables of the commands they name;
-whatever is unknown is left for click to complain about.
+whatever is unknown is left for click to complain about, spelled so that its guess is a good one.
 """
 
 from __future__ import annotations
@@ -33,9 +33,19 @@ class _Options:
         long = f"-{flag}"
         if word.startswith("--") or flag in self.by_word:
             return word
-        if long in self.by_word or f"-{word[1]}" not in self.by_word:
+        if long in self.by_word or not self._is_cluster(flag[1:]):
             return f"{long}{equals}{value}"
         return word
+
+    def _is_cluster(self, letters: str) -> bool:
+        """Whether `letters` are short flags, up to one that takes the rest as its value."""
+        for letter in letters:
+            option = self.by_word.get(f"-{letter}")
+            if option is None:
+                return False
+            if _takes_value(option):
+                return True
+        return True
 
     def find(self, word: str) -> tuple[click.Option | None, bool]:
         """The option `word` ends with, and whether its value is the next word."""

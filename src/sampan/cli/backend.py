@@ -71,7 +71,13 @@ def split(words: Sequence[str]) -> tuple[Backend, Path]:
         return chosen, Path(words[1])
     if len(words) == 1:
         raise UsageError("the name of the system is missing", hint=f"sampan run {words[0]} PATH")
-    raise UsageError(f"cannot run several systems at once: {' '.join(words)}")
+    from sampan.spec.guess import hint
+
+    raise UsageError(
+        f"cannot run several systems at once: {' '.join(words)}",
+        hint=(hint(words[0], NAMES) if chosen is None else None)
+        or f"run each by itself; hypervisors are called {', '.join(NAMES)}",
+    )
 
 
 def driver(backend: Backend, *, virtiofsd: Path | None, state: Path | None) -> Driver:

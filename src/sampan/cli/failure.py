@@ -46,6 +46,9 @@ def report(error: BaseException, *, json: bool) -> int:
     if isinstance(error, BrokenPipeError) and _reader_has_gone():
         _silence_stdout()
         return ExitCode.FAILED
+    if isinstance(error, click.exceptions.NoArgsIsHelpError) and not json:
+        sys.stderr.write(f"{error.format_message()}\n")  # the help is all there is to say
+        return ExitCode.USAGE
     failure = explain(error)
     if json:
         from sampan.cli import jsonout
@@ -63,6 +66,8 @@ def explain(error: BaseException) -> Failure:
             return Failure(error.exit_code, error.message, error.hint, error.problems)
         case SampanError():
             return Failure(error.exit_code, error.message, error.hint)
+        case click.exceptions.NoArgsIsHelpError():
+            return Failure(ExitCode.USAGE, "a command is missing", _usage_hint(error))
         case click.UsageError():
             return Failure(ExitCode.USAGE, error.format_message(), _usage_hint(error))
         case click.ClickException():

@@ -44,6 +44,31 @@ class VerbGroup(click.Group):
         verb = self._verbs.get(cmd_name)
         return None if verb is None else load(verb)
 
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """As click does it, but a guess at what was meant is made among the verbs of the table."""
+        try:
+            return super().resolve_command(ctx, args)
+        except click.UsageError as error:
+            from sampan.spec.guess import nearest
+
+            guess = nearest(args[0], self._verbs)
+            if guess is None:
+                raise
+            text = f"{error.message} Did you mean {guess!r}?"
+            raise click.UsageError(text, error.ctx) from None
+
+    def invoke(self, ctx: click.Context) -> object:
+        """As click does it, but of a flag without its value it is said whose flag it is."""
+        try:
+            return super().invoke(ctx)
+        except click.BadOptionUsage as error:
+            if error.ctx is None and ctx.invoked_subcommand in self._verbs:
+                verb = load(self._verbs[ctx.invoked_subcommand])
+                error.ctx = click.Context(verb, ctx, info_name=verb.name)
+            raise
+
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """The verbs by section, from the table: no verb is imported for it."""
         for section in dict.fromkeys(verb.section for verb in VERBS):
