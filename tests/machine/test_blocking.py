@@ -77,3 +77,33 @@ def test_the_agent_has_the_same_names(scripted, options):
         ):
             with pytest.raises(NoAgentError, match="the machine has ended"):
                 ask()
+
+
+def test_the_console_has_the_same_names(scripted, options):
+    heard: list[bytes] = []
+    spec = scripted("say one", "await go\r", "say two", "hang")
+    with machine.Machine.launch(spec, options, prepare=lambda it: it.attach(heard.append)) as vm:
+        assert vm.console.seen(re.compile("o(n)e")).groups == ("n",)
+        more: list[bytes] = []
+        vm.console.attach(more.append)
+        vm.console.skip()
+        vm.console.pause()
+        vm.console.resume()
+        vm.console.send("go\r")
+        vm.console.expect("two", timeout_s=10)
+        assert vm.console.live
+        vm.kill()
+        vm.console.closed()
+        assert not vm.console.live
+    assert b"".join(heard).split() == [b"one", b"two"]
+    assert b"".join(more).split() == [b"two"]
+
+
+def test_the_hypervisor_can_be_heard_and_seen(scripted, options):
+    heard: list[str] = []
+    with machine.launch(scripted("button", "poweroff"), options) as vm:
+        vm.listen(lambda notice: heard.append(notice.name))
+        assert vm.argv[0].endswith("qemu-system-x86_64")
+        assert vm.folder.path.is_dir()
+        vm.power_off(deadline_s=10)
+    assert "SHUTDOWN" in heard

@@ -10,7 +10,7 @@ import re
 import threading
 from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
 from concurrent.futures import Future
-from contextlib import AbstractAsyncContextManager, contextmanager
+from contextlib import AbstractAsyncContextManager, AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any, TypeVar, Unpack
 
@@ -19,12 +19,13 @@ from sampan.machine import qmp
 from sampan.machine.agent.blocking import BlockingAgent
 from sampan.machine.agent.client import ExecOptions
 from sampan.machine.agent.program import ExecResult
-from sampan.machine.console import Match
+from sampan.machine.console import Console, Match
 from sampan.machine.forward import Forward
 from sampan.machine.lifecycle import POWER_OFF_DEADLINE_S, VM, LaunchOptions
 from sampan.machine.model import End, MachineSpec, Verdict
 from sampan.machine.saving import clone
 from sampan.machine.saving.suspension import Suspension
+from sampan.machine.state import Folder
 from sampan.machine.view.event import Event, State
 from sampan.machine.view.metrics import Metrics
 from sampan.machine.view.readiness import Condition
@@ -57,6 +58,15 @@ class BlockingConsole:
         self._console = vm.console
         self._loop = loop
 
+    @property
+    def live(self) -> bool:
+        """See `Console.live`."""
+        return self._console.live
+
+    def attach(self, sink: Callable[[bytes], None]) -> None:
+        """See `Console.attach`; `sink` is called in the machine's thread."""
+        self._loop.call(lambda: self._console.attach(sink))
+
     def expect(self, wanted: str | re.Pattern[str], *, timeout_s: float) -> Match:
         """See `Console.expect`."""
         return self._loop.run(self._console.expect(wanted, timeout_s=timeout_s))
@@ -68,6 +78,26 @@ class BlockingConsole:
     def send_line(self, text: str) -> None:
         """See `Console.send_line`."""
         self._loop.call(lambda: self._console.send_line(text))
+
+    def seen(self, pattern: re.Pattern[str]) -> Match:
+        """See `Console.seen`."""
+        return self._loop.run(self._console.seen(pattern))
+
+    def pause(self) -> None:
+        """See `Console.pause`."""
+        self._loop.call(self._console.pause)
+
+    def resume(self) -> None:
+        """See `Console.resume`."""
+        self._loop.call(self._console.resume)
+
+    def skip(self) -> None:
+        """See `Console.skip`."""
+        self._loop.call(self._console.skip)
+
+    def closed(self) -> None:
+        """See `Console.closed`."""
+        self._loop.run(self._console.closed())
 
     @property
     def transcript(self) -> str:
@@ -91,6 +121,39 @@ class Machine:
         self._vm = vm
         self._loop = loop
         self.console = BlockingConsole(vm, loop)
+
+    @classmethod
+    def launch(
+        cls,
+        spec: MachineSpec,
+        options: LaunchOptions | None = None,
+        *,
+        prepare: Callable[[Console], None] | None = None,
+    ) -> AbstractContextManager[Machine]:
+        """See `VM.launch`; `prepare` is called in the machine's thread.
+
+        Raises:
+            SampanError: as `VM.launch`.
+        """
+        return _held(lambda: VM.launch(spec, options, prepare=prepare), cls, spec.name)
+
+    @classmethod
+    def resume_from(
+        cls,
+        folder: Path,
+        options: LaunchOptions | None = None,
+        *,
+        spec: MachineSpec | None = None,
+        prepare: Callable[[Console], None] | None = None,
+    ) -> AbstractContextManager[Machine]:
+        """See `VM.resume_from`; `prepare` is called in the machine's thread.
+
+        Raises:
+            SampanError: as `VM.resume_from`.
+        """
+        return _held(
+            lambda: VM.resume_from(folder, options, spec=spec, prepare=prepare), cls, folder.name
+        )
 
     @property
     def spec(self) -> MachineSpec:
@@ -116,6 +179,20 @@ class Machine:
     def pid(self) -> int:
         """The hypervisor's process."""
         return self._vm.pid
+
+    @property
+    def argv(self) -> tuple[str, ...]:
+        """The hypervisor's command line."""
+        return self._vm.argv
+
+    @property
+    def folder(self) -> Folder:
+        """Its runtime folder."""
+        return self._vm.folder
+
+    def listen(self, listener: Callable[[qmp.Notice], None]) -> None:
+        """See `VM.listen`; `listener` is called in the machine's thread."""
+        self._loop.call(lambda: self._vm.listen(listener))
 
     @property
     def agent(self) -> BlockingAgent:
@@ -173,9 +250,12 @@ class Machine:
         """See `VM.grow_disk`."""
         self._loop.run(self._vm.grow_disk(index, size_bytes))
 
-    def suspend(self, folder: Path, *, progress: Progress | None = None) -> Suspension:
-        """See `VM.suspend`."""
-        return self._loop.run(self._vm.suspend(folder, progress=progress))
+    def suspend(
+        self, folder: Path, *, progress: Progress | None = None,
+        on_saved: Callable[[Suspension], None] | None = None,
+    ) -> Suspension:  # fmt: skip
+        """See `VM.suspend`; `on_saved` is called in the machine's thread."""
+        return self._loop.run(self._vm.suspend(folder, progress=progress, on_saved=on_saved))
 
     def snapshot(self, folder: Path, *, progress: Progress | None = None) -> Suspension:
         """See `VM.snapshot`."""
@@ -206,28 +286,8 @@ class Machine:
         return self._loop.run(self._vm.wait(timeout_s=timeout_s))
 
 
-@contextmanager
-def launch(spec: MachineSpec, options: LaunchOptions | None = None) -> Iterator[Machine]:
-    """Boot a machine; it is ended (not powered off) when the block is left.
-
-    Raises:
-        SampanError: as `VM.launch`.
-    """
-    with _held(lambda: VM.launch(spec, options), Machine, spec.name) as vm:
-        yield vm
-
-
-@contextmanager
-def resume(
-    folder: Path, options: LaunchOptions | None = None, *, spec: MachineSpec | None = None
-) -> Iterator[Machine]:
-    """Go on with the machine that is saved in `folder`; see `VM.resume_from`.
-
-    Raises:
-        SampanError: as `VM.resume_from`.
-    """
-    with _held(lambda: VM.resume_from(folder, options, spec=spec), Machine, folder.name) as vm:
-        yield vm
+launch = Machine.launch
+resume = Machine.resume_from
 
 
 @contextmanager

@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from sampan.machine.agent import ExecError
+from sampan.machine.agent import AgentError, Command, ExecError, Window
 from sampan.machine.agent.blocking import BlockingAgent
 
 
@@ -61,3 +61,35 @@ def test_everything_once(blocking, tmp_path):
     assert blocking.exec(["echo", "again"]).text == "again"
     with pytest.raises(Exception, match="in the machine"):
         blocking.mount_share("tag", f"{tmp_path}/at", kind="no-such-type")
+
+
+def test_talking_to_a_program(blocking):
+    assert blocking.patience_s == 20
+    with blocking.start(Command(argv=("sh", "-c", "read a; echo got $a; exit 3"))) as program:
+        assert program.write(b"this\n")
+        program.end_input()
+        assert program.read() == (1, b"got this\n")
+        assert program.read() is None
+        assert program.wait() == 3
+
+
+def test_a_program_on_a_terminal_that_is_interrupted(blocking):
+    command = Command(argv=("sh", "-c", "echo up; sleep 100"), terminal=Window())
+    with blocking.start(command) as program:
+        assert program.read()[1].startswith(b"up")
+        program.resize(Window(rows=10, columns=40))
+        program.signal(15)
+        assert program.wait() == 128 + 15
+
+
+def test_a_program_ends_with_its_block(blocking):
+    with pytest.raises(RuntimeError, match="mine"), blocking.start(Command(argv=("cat",))):
+        raise RuntimeError("mine")
+    with blocking.start(Command(argv=("no-such-program",))) as program:
+        assert program.wait() == 127
+
+
+def test_methods_of_the_guest(blocking):
+    assert "ports" in blocking.call("ports", {})
+    with pytest.raises(AgentError, match="refused"):
+        blocking.call("no-such-method", {})

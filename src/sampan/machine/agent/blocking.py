@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, contextmanager
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
 from sampan.machine.agent.client import COPY_BYTES, OUTPUT_BYTES, Agent, Listening
-from sampan.machine.agent.program import ExecResult
+from sampan.machine.agent.program import Command, ExecResult, Program, Window
 
 T = TypeVar("T")
 
@@ -22,12 +23,52 @@ class Runner(Protocol):
         """Wait for the result of `function`, called there."""
 
 
+class BlockingProgram:
+    """See `sampan.machine.agent.program.Program`.
+
+    One thread may read while another one writes.
+    """
+
+    def __init__(self, program: Program, runner: Runner) -> None:
+        self._program = program
+        self._runner = runner
+
+    def read(self) -> tuple[int, bytes] | None:
+        """See `Program.read`."""
+        return self._runner.run(self._program.read())
+
+    def write(self, data: bytes) -> bool:
+        """See `Program.write`."""
+        return self._runner.run(self._program.write(data))
+
+    def end_input(self) -> None:
+        """See `Program.end_input`."""
+        self._runner.call(self._program.end_input)
+
+    def resize(self, window: Window) -> None:
+        """See `Program.resize`."""
+        self._runner.call(lambda: self._program.resize(window))
+
+    def signal(self, number: int) -> None:
+        """See `Program.signal`."""
+        self._runner.call(lambda: self._program.signal(number))
+
+    def wait(self) -> int:
+        """See `Program.wait`."""
+        return self._runner.run(self._program.wait())
+
+
 class BlockingAgent:
     """See `sampan.machine.agent.client.Agent`."""
 
     def __init__(self, agent: Agent, runner: Runner) -> None:
         self._agent = agent
         self._runner = runner
+
+    @property
+    def patience_s(self) -> float:
+        """See `Agent`."""
+        return self._agent.patience_s
 
     def ready(self, *, deadline_s: float | None = None) -> None:
         """See `Agent.ready`."""
@@ -36,6 +77,16 @@ class BlockingAgent:
     def resync(self) -> None:
         """See `Agent.resync`."""
         self._runner.call(self._agent.resync)
+
+    @contextmanager
+    def start(self, command: Command) -> Iterator[BlockingProgram]:
+        """See `Agent.start`: the program is ended when the block is left."""
+        starting = self._agent.start(command)
+        program = self._runner.run(_entered(starting))
+        try:
+            yield BlockingProgram(program, self._runner)
+        finally:
+            self._runner.run(_left(starting))
 
     def exec(
         self,
@@ -91,3 +142,16 @@ class BlockingAgent:
     def replay(self, paths: Sequence[str]) -> None:
         """See `Agent.replay`."""
         self._runner.run(self._agent.replay(paths))
+
+    def call(self, method: str, params: Mapping[str, Any]) -> dict[str, Any]:
+        """See `Agent.call`."""
+        return self._runner.run(self._agent.call(method, params))
+
+
+async def _entered(context: AbstractAsyncContextManager[T]) -> T:
+    return await context.__aenter__()
+
+
+async def _left(context: AbstractAsyncContextManager[Any]) -> None:
+    """Leave `context`; to one of a program it makes no difference whether something was raised."""
+    await context.__aexit__(None, None, None)
