@@ -1,4 +1,4 @@
-"""How the documentation is built. Two reference pages are written from the code itself."""
+"""How the documentation is built. Some reference pages are written from the code itself."""
 
 from __future__ import annotations
 
@@ -9,10 +9,12 @@ HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE))
 
 import generate  # noqa: E402  found through the line above
+import interface  # noqa: E402
 
 import sampan  # noqa: E402
 
 generate.write(HERE / "_generated")
+interface.write(HERE / "_generated")
 
 project = "Sampan"
 author = "the Sampan authors"
