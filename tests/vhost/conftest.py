@@ -57,6 +57,22 @@ class Driver:
         self.publish(numbers[0])
         return numbers[0]
 
+    def offer_both(self, readable, writable, *, indirect_at=None):
+        """Make a chain available whose first buffers the device reads and whose others it writes."""
+        buffers = [*readable, *writable]
+        table, numbers = None, [self.free.pop(0) for _ in buffers]
+        head = numbers[0]
+        self.chains[head] = numbers
+        if indirect_at is not None:
+            table, numbers = indirect_at, list(range(len(buffers)))
+            self.describe(head, indirect_at, 16 * len(buffers), INDIRECT)
+        for place, (number, (address, length)) in enumerate(zip(numbers, buffers, strict=True)):
+            more = place + 1 < len(buffers)
+            flags = (NEXT if more else 0) | (WRITE if place >= len(readable) else 0)
+            self.describe(number, address, length, flags, numbers[place + 1] if more else 0, table)
+        self.publish(head)
+        return head
+
     def publish(self, head):
         """Put a number into the available ring, whatever it is."""
         struct.pack_into("<H", self.memory, self.available + 4 + 2 * (self.index % self.size), head)

@@ -1,6 +1,7 @@
 """A virtqueue against a driver in memory: what an honest one does, and what another might."""
 
 import struct
+from contextlib import suppress
 from dataclasses import replace
 
 import pytest
@@ -106,6 +107,57 @@ def test_another_device_goes_on_where_one_stopped(guest):
     first = guest.ring()
     first.give_back(heads(first.take(2))[:1])
     assert heads(guest.ring().take(8)) == offered[1:]
+
+
+# Chains of both directions
+
+
+@pytest.mark.parametrize("table", [None, TABLE])
+def test_a_question_and_room_for_its_answer(guest, table):
+    ring, driver = guest.ring(writable=None), guest.driver
+    assert ring.take_both() is None
+    parts = [guest.put(DATA, b"ques"), guest.put(DATA + 64, b"tion")]
+    head = driver.offer_both(parts, [(DATA + 128, 8), (DATA + 192, 8)], indirect_at=table)
+    number, question, room = ring.take_both()
+    assert number == head
+    assert b"".join(question) == b"question"
+    room[1][:2] = b"ok"
+    ring.give_back([head | 10 << 32])
+    assert driver.collect() == [(head, 10)]
+    assert guest.get(DATA + 192, 2) == b"ok"
+    assert ring.take_both() is None
+
+
+def test_questions_without_answers_and_answers_without_questions(guest):
+    ring = guest.ring(writable=None)
+    guest.driver.offer_both([guest.put(DATA, b"x")], [])
+    guest.driver.offer_both([], [(DATA, 8)])
+    assert [list(map(len, ring.take_both()[1:])) for _ in range(2)] == [[1, 0], [0, 1]]
+
+
+def test_what_is_read_comes_first(guest):
+    driver = guest.driver
+    driver.describe(0, DATA, 4, NEXT | WRITE, 1)
+    driver.describe(1, DATA, 4)
+    driver.publish(0)
+    with pytest.raises(RemoteProtocolError, match="wrong direction"):
+        guest.ring(writable=None).take_both()
+
+
+def test_more_questions_than_there_can_be(guest):
+    guest.driver.set_index(9)
+    with pytest.raises(RemoteProtocolError, match="more buffers available"):
+        guest.ring(writable=None).take_both()
+
+
+def test_only_what_is_written_is_marked_in_both(guest):
+    bits = bytearray(32)
+    ring = guest.ring(writable=None)
+    ring.log(DirtyLog(memoryview(bits)))
+    guest.driver.offer_both([(0x20000, 16)], [(0x30000, 16)])
+    head, _, _ = ring.take_both()
+    ring.give_back([head | 8 << 32])
+    assert [n for n in range(256) if bits[n // 8] >> n % 8 & 1] == [0x30]
 
 
 # Notifications
@@ -278,6 +330,17 @@ def test_indirect_tables_that_were_not_negotiated(guest):
     guest.driver.offer([(DATA, 4)], indirect_at=TABLE)
     with pytest.raises(RemoteProtocolError, match="where there can be none"):
         guest.ring(indirect=False).take(4)
+
+
+@given(st.binary(min_size=300, max_size=300), st.binary(max_size=64))
+def test_any_ring_of_both_is_used_or_refused(guest_class, ring_bytes, table):
+    guest = guest_class()
+    guest.put(0x1000, ring_bytes)
+    guest.put(0, table)
+    ring = guest.ring(writable=None)
+    with suppress(RemoteProtocolError):
+        while (chain := ring.take_both()) is not None:
+            ring.give_back([chain[0]])
 
 
 @given(st.binary(min_size=300, max_size=300), st.binary(max_size=64), st.booleans())

@@ -6,8 +6,9 @@ What the device is done with it gives back through the used ring (`give_back`), 
 `must_notify` once for the whole batch. `rest` asks to be notified of new buffers and tells
 whether some came in the meantime; until it is called the driver need not notify.
 
-All of a ring's buffers have one direction, as those of network and vsock devices do: the device
-only reads them, or only writes them.
+All buffers of a network's or vsock's ring have one direction: the device only reads them, or only
+writes them. Where each chain has both (`Layout.writable` is None), first what the device reads
+and then what it writes, as questions with room for an answer, `take_both` takes them.
 
 Nothing that the driver wrote is believed. Each number is read once and checked; a chain is no
 longer than `MAX_CHAIN`, so a loop is a fault like any other. Faults raise `RemoteProtocolError`.
@@ -29,6 +30,7 @@ from sampan.vhost.core.error import RemoteProtocolError
 from sampan.vhost.core.memory import Memory
 
 Chain: TypeAlias = tuple[int, list[memoryview]]  # the number to give back, and the buffers
+Both: TypeAlias = tuple[int, list[memoryview], list[memoryview]]  # what is read, what is written
 Fence: TypeAlias = Callable[[], None]
 
 MAX_SIZE = 32768
@@ -47,7 +49,7 @@ class Layout:
     descriptors: int
     available: int
     used: int
-    writable: bool  # whether the device writes its buffers
+    writable: bool | None  # whether the device writes its buffers; None: each chain has both kinds
     event_index: bool = False
     indirect: bool = False
     log_used: int | None = None  # where the used ring is in the log of what is written
@@ -169,6 +171,23 @@ class Ring:
         self._last = (last + len(heads)) & 0xFFFF
         return chains
 
+    def take_both(self) -> Both | None:
+        """The next chain, of a ring whose chains have both directions."""
+        last = self._last
+        available = self._available[1]
+        if available == last:
+            return None
+        if (available - self._used_index) & 0xFFFF > self.size:
+            raise RemoteProtocolError(f"more buffers available than a ring of {self.size} has")
+        head = self._slots[last & self._mask]
+        writable: list[tuple[int, int]] = []
+        readable = self._spans(head, writable)
+        self._last = (last + 1) & 0xFFFF
+        if self._dirty is not None:
+            self._taken[head] = writable
+        guest = self._memory.guest
+        return head, [guest(*span) for span in readable], [guest(*span) for span in writable]
+
     def _take_logged(self, head: int) -> Chain:
         """One chain, with a note of where its buffers are."""
         spans = self._spans(head)
@@ -176,10 +195,16 @@ class Ring:
         self._taken[head] = spans
         return head, [self._memory.guest(*span) for span in spans]
 
-    def _spans(self, head: int) -> list[tuple[int, int]]:
-        """Addresses and lengths of a chain's buffers, wherever they are."""
+    def _spans(
+        self, head: int, others: list[tuple[int, int]] | None = None
+    ) -> list[tuple[int, int]]:
+        """Addresses and lengths of a chain's buffers, wherever they are.
+
+        With `others`, buffers may follow that are written; they are added to that list.
+        """
         table, size, at = self._table, self.size, head
         spans: list[tuple[int, int]] = []
+        found, wanted = spans, self._flag
         for _ in range(MAX_CHAIN):
             if at >= size:
                 raise RemoteProtocolError(f"descriptor {at} in a table of {size}")
@@ -191,10 +216,12 @@ class Ring:
                     0,
                 )
                 continue
-            if flags & _WRITE != self._flag:
-                raise RemoteProtocolError("a buffer of the wrong direction")
+            if flags & _WRITE != wanted:
+                if others is None or found is others:
+                    raise RemoteProtocolError("a buffer of the wrong direction")
+                found, wanted = others, _WRITE
             if length:
-                spans.append((address, length))
+                found.append((address, length))
             if not flags & _NEXT:
                 return spans
             at = following

@@ -53,9 +53,9 @@ _MAX_LOG = 1 << 31
 
 @dataclass(frozen=True, slots=True)
 class Profile:
-    """What kind of device it is. `writable[i]`: whether the device writes ring i's buffers."""
+    """What kind of device it is. `writable[i]`: whether the device writes ring i's buffers (None: see `Layout`)."""
 
-    writable: tuple[bool, ...]
+    writable: tuple[bool | None, ...]
     features: int = 0  # of this kind of device; those of rings are added
     config: bytes = b""  # its configuration space, if the front-end is to ask for it
     is_network: bool = False  # it may be told an MTU, and to announce its machine
