@@ -110,6 +110,28 @@ def test_devices_are_named_and_not_made(sampan, web):
     assert not (web / "web-state").exists()
 
 
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("qemu", "driver=qcow2,"),
+        ("vfkit", "virtio-blk,path={}/web-state/disk0.img"),
+        ("hyperkit", "2:0,virtio-blk,{}/web-state/disk0.img"),
+    ],
+)
+def test_new_disks_are_kept_as_the_hypervisor_likes_it(sampan, web, name, said):
+    argv = preview(sampan, name, "--disk", "size=1G", "web")
+    assert [word for word in argv if said.format(web) in word]
+    assert [word for word in argv if "disk0.img" in word and "format=qcow" in word] == []
+
+
+def test_what_the_hypervisor_cannot_is_refused_before_it_is_made(sampan, web):
+    done = sampan("run", "vfkit", "--disk", "size=1G,format=qcow2", "web")
+    assert (done.status, done.err.splitlines()[0]) == (
+        1, "sampan: vfkit cannot do qcow2: its driver has no such capability",
+    )  # fmt: skip
+    assert not (web / "web-state").exists()
+
+
 @pytest.mark.parametrize("name", ["vfkit", "hyperkit", "virtualization.framework"])
 def test_on_linux_it_says_what_they_would_need(sampan, web, name, runtime_root, monkeypatch):
     monkeypatch.setenv("SAMPAN_RUNTIME_DIR", str(runtime_root))

@@ -12,10 +12,9 @@ from typing import TYPE_CHECKING
 from sampan.errors import UsageError
 
 if TYPE_CHECKING:
-    from sampan.cli import device
     from sampan.desktop.link import Link
     from sampan.desktop.network import Options
-    from sampan.machine.device import Disk
+    from sampan.machine.device import DiskFormat
     from sampan.machine.driver import Driver
     from sampan.machine.model import MachineSpec
 
@@ -47,6 +46,16 @@ class Backend(StrEnum):
         from sampan.desktop.link import DEFAULT_LINK
 
         return self.links.get(DEFAULT_LINK, next(iter(self.links.values())))
+
+    @property
+    def disk_format(self) -> DiskFormat:
+        """How new disks are kept, if nobody says.
+
+        vfkit reads raw ones only, and HyperKit others only if it was built so.
+        """
+        from sampan.machine.device import DiskFormat
+
+        return DiskFormat.QCOW2 if self is Backend.QEMU else DiskFormat.RAW
 
 
 NAMES = {
@@ -98,45 +107,16 @@ def driver(backend: Backend, *, virtiofsd: Path | None, state: Path | None) -> D
 
 
 def preview(
-    backend: Backend,
-    spec: MachineSpec,
-    network: Options,
-    devices: device.Flags,
-    state: Path,
-    runtime_folder: Path | None,
+    backend: Backend, spec: MachineSpec, network: Options, runtime_folder: Path | None
 ) -> str:
     """The command that would be run, quoted for a shell; nothing is made or started for it.
 
     Raises:
         SampanError: it could not be run.
     """
-    from msgspec.structs import replace
-
-    from sampan.cli.device import DATA_DISC
     from sampan.desktop.network import planned
     from sampan.machine.drivers.preview import command_line
 
-    has_data = devices.data is not None or devices.data_file is not None
-    spec = replace(
-        planned(spec, network),
-        disks=_disks(devices, state),
-        discs=((state / DATA_DISC).absolute(),) if has_data else (),
-        display=devices.gui,
-        usb=devices.usb,
-        devices=devices.device,
-    )
     folder = runtime_folder or Path(f"/tmp/sampan-{os.getuid()}")
+    spec = planned(spec, network)
     return shlex.join(command_line(backend.value, spec, str(folder / _MADE_UP)))
-
-
-def _disks(devices: device.Flags, state: Path) -> tuple[Disk, ...]:
-    """The disks as they would be, without making or growing one."""
-    from sampan.machine.device import Disk, DiskFormat
-    from sampan.machine.storage import disk
-
-    disks = []
-    for number, wanted in enumerate(map(disk.parse, devices.disk)):
-        path = wanted.path or state / f"disk{number}.img"
-        kind = disk.facts(path).format if path.exists() else wanted.format or DiskFormat.QCOW2
-        disks.append(Disk(path=path.absolute(), format=kind))
-    return tuple(disks)

@@ -15,6 +15,7 @@ from sampan.cli.metadata import given_data
 from sampan.errors import UsageError
 
 if TYPE_CHECKING:
+    from sampan.machine.device import Disk, DiskFormat
     from sampan.machine.model import MachineSpec
 
 STATE_SUFFIX = "-state"
@@ -39,7 +40,7 @@ _OPTIONS = (
     click.option(
         "--disk", multiple=True, metavar="[FILE][,size=SIZE][,format=raw|qcow2]",
         help="A disk, made if missing, grown to SIZE (1G; a bare number counts G); repeat for "
-        "more. Without FILE it is kept in PATH-state.",
+        "more. Without FILE it is kept in PATH-state. New ones are qcow2, on a Mac raw.",
     ),
     click.option(
         "--data", metavar="TEXT", help="Metadata for the guest, on a disc (see sampan/metadata).",
@@ -95,33 +96,66 @@ def keeps_files(flags: Flags) -> bool:
     )
 
 
-def equip(spec: MachineSpec, flags: Flags, state: Path) -> MachineSpec:
+def planned(
+    spec: MachineSpec, flags: Flags, state: Path, new_disks: DiskFormat | None = None
+) -> MachineSpec:
+    """What `equip` would give; nothing is made.
+
+    Raises:
+        UsageError: a flag makes no sense.
+        DiskError: a file is no disk.
+    """
+    from sampan.machine.device import DiskFormat
+    from sampan.machine.storage import disk
+
+    wanted = [disk.parse(text) for text in flags.disk]
+    has_data = flags.data is not None or flags.data_file is not None
+    return _equipped(
+        spec, flags,
+        disk.planned(wanted, state, new_format=new_disks or DiskFormat.QCOW2),
+        ((state / DATA_DISC).absolute(),) if has_data else (),
+    )  # fmt: skip
+
+
+def equip(
+    spec: MachineSpec, flags: Flags, state: Path, new_disks: DiskFormat | None = None
+) -> MachineSpec:
     """The machine with what the flags ask for; `state` is made if something has to be kept.
+
+    `new_disks` is how disks that are made are kept, if nobody says; None: as qcow2.
 
     Raises:
         UsageError: a flag makes no sense.
         DiskError: a disk cannot be used.
         ToolMissingError: a tool for disks is not installed.
     """
-    from msgspec.structs import replace
-
+    from sampan.machine.device import DiskFormat
     from sampan.machine.storage import disk, metadata
 
     wanted = [disk.parse(text) for text in flags.disk]
     data = given_data(flags.data, flags.data_file)
-    discs = spec.discs
+    discs: tuple[Path, ...] = ()
     if data is not None:
         disc = metadata.disc(data)
         _make(state)
         metadata.write(state / DATA_DISC, disc)
-        discs = (*discs, (state / DATA_DISC).absolute())
+        discs = ((state / DATA_DISC).absolute(),)
+    new_format = new_disks or DiskFormat.QCOW2
+    return _equipped(spec, flags, disk.prepare_all(wanted, state, new_format=new_format), discs)
+
+
+def _equipped(
+    spec: MachineSpec, flags: Flags, disks: tuple[Disk, ...], discs: tuple[Path, ...]
+) -> MachineSpec:
+    from msgspec.structs import replace
+
     return replace(
         spec,
-        disks=(*spec.disks, *disk.prepare_all(wanted, state)),
-        discs=discs,
-        display=flags.gui,
-        usb=flags.usb,
-        devices=flags.device,
+        disks=(*spec.disks, *disks),
+        discs=(*spec.discs, *discs),
+        display=spec.display or flags.gui,
+        usb=spec.usb or flags.usb,
+        devices=(*spec.devices, *flags.device),
     )
 
 

@@ -74,6 +74,7 @@ def command(
     from msgspec.structs import replace
 
     from sampan.desktop import bundle, session
+    from sampan.machine import driver as drivers
     from sampan.machine.state import runtime_root
 
     child = detach.inherited()
@@ -87,8 +88,10 @@ def command(
     spec = vsock.plugged(spec, vsock_ports, state)
     sockets = runtime_folder(os.environ)
     wired = networking.connection(connected, chosen, sockets)
+    planned = device.planned(spec, devices, state, chosen.disk_format)
+    drivers.check(driver, planned)  # before anything is made for it
     if dry_run:
-        click.echo(backend.preview(chosen, spec, wired, devices, state, sockets))
+        click.echo(backend.preview(chosen, planned, wired, sockets))
         return ExitCode.DONE
     keeps = state if device.keeps_files(devices) or vsock_ports else None
     root = runtime_root(sockets)
@@ -98,7 +101,7 @@ def command(
         )
         spec = spec if claim is None else replace(spec, name=claim.name)
         with enrol.keeping(claim):
-            spec = device.equip(spec, devices, state)
+            spec = device.equip(spec, devices, state, chosen.disk_format)
             console = stack.enter_context(device.console_output(devices, state))
         if claim is not None:
             claim.describe(spec)

@@ -224,3 +224,16 @@ def test_a_disk_given_twice_is_refused(tmp_path):
     (tmp_path / "link.img").symlink_to("own.img")
     with pytest.raises(UsageError, match="given twice"):
         disk.prepare_all([wanted, Wanted(path=tmp_path / "link.img")], tmp_path)
+
+
+def test_a_plan_makes_nothing(tmp_path):
+    (tmp_path / "there.img").write_bytes(qcow2())
+    wanted = [Wanted(path=tmp_path / "there.img"), Wanted(size_bytes=MIB)]
+    raw = disk.planned(wanted, tmp_path / "state", new_format=DiskFormat.RAW)
+    assert [(each.path.name, each.format) for each in raw] == [
+        ("there.img", DiskFormat.QCOW2), ("disk1.img", DiskFormat.RAW),
+    ]  # fmt: skip
+    assert disk.planned(wanted[1:], tmp_path)[0].format is DiskFormat.QCOW2
+    assert [each.name for each in tmp_path.iterdir()] == ["there.img"]
+    made = disk.prepare_all(wanted[1:], tmp_path / "state", new_format=DiskFormat.RAW)
+    assert [(each.path.name, each.format) for each in made] == [("disk0.img", DiskFormat.RAW)]

@@ -102,7 +102,14 @@ def _format(text: str) -> DiskFormat:
         ) from None
 
 
-def prepare_all(wanted: Sequence[Wanted], folder: Path) -> tuple[Disk, ...]:
+def default_name(number: int) -> str:
+    """What the file of disk `number` of a machine (the first is 0) is called if nobody named one."""
+    return f"disk{number}.img"
+
+
+def prepare_all(
+    wanted: Sequence[Wanted], folder: Path, *, new_format: DiskFormat = DiskFormat.QCOW2
+) -> tuple[Disk, ...]:
     """The disks of one machine, in order; those without a path are `diskN.img` in `folder`.
 
     Raises:
@@ -111,17 +118,37 @@ def prepare_all(wanted: Sequence[Wanted], folder: Path) -> tuple[Disk, ...]:
     """
     disks: list[Disk] = []
     for number, each in enumerate(wanted):
-        disk = prepare(each, folder / f"disk{number}.img")
+        disk = prepare(each, folder / default_name(number), new_format=new_format)
         if any(disk.path.samefile(other.path) for other in disks):
             raise UsageError(f"the disk {disk.path} is given twice")
         disks.append(disk)
     return tuple(disks)
 
 
-def prepare(wanted: Wanted, default_path: Path) -> Disk:
+def planned(
+    wanted: Sequence[Wanted], folder: Path, *, new_format: DiskFormat = DiskFormat.QCOW2
+) -> tuple[Disk, ...]:
+    """What `prepare_all` would give; no file is made or grown.
+
+    Raises:
+        DiskError: a file is no disk.
+        OSError: a file cannot be read.
+    """
+    disks = []
+    for number, each in enumerate(wanted):
+        path = each.path or folder / default_name(number)
+        kind = facts(path).format if path.exists() else each.format or new_format
+        disks.append(Disk(path=path.absolute(), format=kind))
+    return tuple(disks)
+
+
+def prepare(
+    wanted: Wanted, default_path: Path, *, new_format: DiskFormat = DiskFormat.QCOW2
+) -> Disk:
     """The disk that was asked for, its file made, grown, or left as it is.
 
-    `default_path` is the file when none was named. A new one is qcow2 unless said otherwise.
+    `default_path` is the file when none was named. A new one is kept as `new_format` unless said
+    otherwise.
 
     Raises:
         DiskError: the file is no disk, is used by another machine, has another format than
@@ -132,7 +159,7 @@ def prepare(wanted: Wanted, default_path: Path) -> Disk:
     try:
         if not path.exists():
             with suppress(FileExistsError):  # made by somebody else at this very moment
-                return _create(path, wanted)
+                return _create(path, wanted, new_format)
         return _reuse(path, wanted)
     except OSError as error:
         raise DiskError(f"cannot use the disk {path}: {error.strerror}") from error
@@ -225,13 +252,13 @@ def in_use(path: Path | str) -> DiskError:
     )
 
 
-def _create(path: Path, wanted: Wanted) -> Disk:
+def _create(path: Path, wanted: Wanted, new_format: DiskFormat) -> Disk:
     size = wanted.size_bytes
     if size is None:
         raise DiskError(
             f"there is no disk {path}", hint=f"to make one, say its size: --disk {path},size=1G"
         )
-    kind = wanted.format or DiskFormat.QCOW2
+    kind = wanted.format or new_format
     path.parent.mkdir(parents=True, exist_ok=True)
     fs.remove_stale(path.parent)
     with _appearing(path) as new:
