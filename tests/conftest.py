@@ -8,6 +8,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
+
+# the same examples each time, however slow the machine: what a test finds, everybody finds;
+# HYPOTHESIS_PROFILE=default looks for others
+settings.register_profile("house", derandomize=True, deadline=None)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "house"))
 
 pytest_plugins = ["pytester"]  # for tests of our own plugin
 

@@ -1,5 +1,5 @@
 import msgspec
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from sampan.base.entry import Entry, Kind
@@ -24,7 +24,6 @@ ENTRIES = st.builds(
 )
 
 
-@settings(derandomize=True)
 @given(ENTRIES)
 def test_entries_survive_msgpack(entry):
     assert msgspec.msgpack.decode(msgspec.msgpack.encode(entry), type=Entry) == entry

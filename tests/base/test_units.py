@@ -1,5 +1,5 @@
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from sampan.base.units import format_size, parse_size
@@ -53,7 +53,6 @@ def test_sizes_for_people(size, text):
     assert format_size(size) == text
 
 
-@settings(derandomize=True)
 @given(st.integers(min_value=0, max_value=1 << 60))
 def test_what_we_print_we_read_nearly(size):
     assert parse_size(format_size(size)) == pytest.approx(size, rel=0.01)

@@ -1,6 +1,6 @@
 import click
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from sampan.cli import argv
@@ -112,7 +112,6 @@ WORDS = st.lists(
 )
 
 
-@settings(derandomize=True)
 @given(WORDS)
 def test_no_words_make_it_fail_or_lose_arguments(words):
     rewritten = argv.rewrite(root, words)

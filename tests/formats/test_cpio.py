@@ -2,7 +2,7 @@ import contextlib
 import io
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from sampan.base.entry import Entry, Kind
@@ -62,7 +62,6 @@ others = st.one_of(
 )  # fmt: skip
 
 
-@settings(derandomize=True)
 @given(st.lists(st.tuples(others, inodes), max_size=5), st.binary(max_size=99), inodes)
 def test_what_is_written_is_read_back(plain, content, inode):
     file = Entry("f", Kind.FILE, 0o644, size=len(content))
@@ -100,7 +99,6 @@ def test_damaged_archives(data, message):
         read(data)
 
 
-@settings(derandomize=True)
 @given(st.binary(max_size=300))
 def test_junk_never_does_more_than_raise(junk):
     for data in (junk, archive(member(FILE, b"abc"))[:200] + junk):

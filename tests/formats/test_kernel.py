@@ -5,7 +5,7 @@ import lzma
 
 import pytest
 from backports import zstd
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from sampan.formats import kernel
@@ -53,7 +53,6 @@ def test_other_files_are_kernels_without_facts(tmp_path, data):
     assert kernel.read_kernel(path) == Kernel()
 
 
-@settings(derandomize=True)
 @given(st.binary(max_size=1200))
 def test_junk_with_the_mark_of_a_kernel(tmp_path_factory, junk):
     path = tmp_path_factory.mktemp("k") / "kernel"

@@ -2,7 +2,7 @@ import asyncio
 import re
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from sampan.machine.console import Console, Line, PlainText, Transcript
@@ -28,7 +28,6 @@ def test_plain_text(raw, plain):
     assert b"".join(byte_by_byte.feed(bytes([byte])) for byte in raw) == plain
 
 
-@settings(derandomize=True)
 @given(st.binary(max_size=60), st.integers(0, 60))
 def test_plain_text_in_pieces(data, cut):
     pieces = PlainText()

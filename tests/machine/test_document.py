@@ -53,7 +53,7 @@ specs = st.builds(
 )  # fmt: skip
 
 
-@settings(derandomize=True, max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(specs)
 def test_what_is_written_can_be_read(spec):
     assert document.from_json(document.to_json(spec), name="x") == spec

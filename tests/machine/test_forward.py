@@ -1,7 +1,7 @@
 from contextlib import suppress
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from sampan.errors import UsageError
@@ -51,7 +51,6 @@ def test_mistakes_are_told_with_the_form(text, why):
     assert "[BIND:]HOST:GUEST[/tcp|udp]" in (caught.value.hint or "")
 
 
-@settings(derandomize=True)
 @given(
     st.builds(
         Forward,
@@ -65,7 +64,6 @@ def test_text_round_trip(forward):
     assert Forward.parse(str(forward)) == forward
 
 
-@settings(derandomize=True)
 @given(st.text(alphabet="0123456789:./[]tcpud-x ", max_size=30))
 def test_any_text_is_a_forward_or_a_usage_error(text):
     with suppress(UsageError):

@@ -3,7 +3,7 @@ import lzma
 
 import pytest
 from backports import zstd
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from sampan.machine import initrd
@@ -107,7 +107,6 @@ def test_zstd_without_its_library(measure, monkeypatch):
         measure(zstd.compress(PLAIN))
 
 
-@settings(derandomize=True, deadline=None)
 @given(st.lists(st.integers(0, 9000), max_size=8), st.integers(1, 5000))
 def test_pieces_make_no_difference(sizes, step):
     count = initrd._Count()

@@ -2,7 +2,7 @@ import json
 from contextlib import suppress
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from sampan.machine import qmp
@@ -98,7 +98,6 @@ def test_a_message_without_end_is_refused(monkeypatch):
         conversation.data_received(b"x" * 200)
 
 
-@settings(derandomize=True)
 @given(st.lists(st.integers(1, 40), max_size=20))
 def test_pieces_make_no_difference(sizes):
     stream = GREETING + AGREED + b'\n{"event": "STOP"}\r\n{"event": "RESUME", "data": {}}\n'
@@ -114,7 +113,6 @@ def test_pieces_make_no_difference(sizes):
     ]
 
 
-@settings(derandomize=True)
 @given(st.binary(max_size=200))
 def test_any_bytes_are_messages_or_a_remote_error(data):
     with suppress(qmp.RemoteProtocolError):

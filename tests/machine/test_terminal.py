@@ -4,7 +4,7 @@ import pty
 import termios
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from sampan.machine import terminal
@@ -34,7 +34,6 @@ def test_keys(typed, passed, escapes):
     assert tuple(escape for _, found in pieces for escape in found) == escapes
 
 
-@settings(derandomize=True)
 @given(st.binary().filter(lambda data: b"\x01" not in data))
 def test_without_prefix_everything_passes(data):
     assert Keyboard().feed(data) == (data, ())

@@ -1,5 +1,5 @@
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from sampan.machine import usernet
@@ -32,7 +32,6 @@ def test_what_is_not_listening_is_named(text):
         usernet.resolve((forward,), usernet.listening(REPORT))
 
 
-@settings(derandomize=True)
 @given(st.lists(st.tuples(st.integers(0, 3), st.integers(1, 3)), max_size=6))
 def test_order_is_kept(pairs):
     wanted = tuple(Forward(host_port=host, guest_port=guest) for host, guest in pairs)

@@ -6,7 +6,7 @@ import zlib
 import msgspec
 import pytest
 from backports import zstd
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from sampan.base.entry import Entry, Kind
@@ -48,7 +48,6 @@ def test_bytes_behind_the_archive_count_in_the_diff_id(layer, item):
 
 
 @given(st.lists(st.builds(LayerEntry, ENTRY, st.integers(0, 2**40), st.binary()), max_size=5))
-@settings(derandomize=True)
 def test_an_index_round_trips_whatever_the_names_are(entries):
     index = LayerIndex(Digest.of(b""), 7, tuple(entries))
     assert load(dump(index)) == index

@@ -1,5 +1,5 @@
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from sampan.errors import ExitCode
@@ -88,7 +88,6 @@ def test_other_text_is_refused_with_a_hint(text, said, hint):
 
 
 @given(st.lists(COMPONENT, min_size=1, max_size=3), TAG, st.booleans())
-@settings(derandomize=True)
 def test_canonical_round_trips(components, tag, with_digest):
     text = "r.example:5000/" + "/".join(components)
     text += f":{tag}" if tag else ""

@@ -120,7 +120,7 @@ def test_content_may_be_made_of_the_content_of_others(stage):
 _PART = st.sampled_from(["a", "b", "..", ".", "", "c"])
 
 
-@settings(derandomize=True, max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(
     st.lists(
         st.tuples(

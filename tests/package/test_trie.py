@@ -65,13 +65,13 @@ ENTRIES = st.lists(
 )
 
 
-@settings(derandomize=True, max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(ENTRIES)
 def test_what_is_written_can_be_read(entries):
     assert sorted(decode(trie.encode(entries))) == sorted(entries)
 
 
-@settings(derandomize=True, max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(ENTRIES)
 def test_the_order_does_not_matter(entries):
     assert trie.encode(entries) == trie.encode(reversed(entries))

@@ -78,9 +78,7 @@ def records(wanted):
     )
 
 
-@settings(
-    derandomize=True, max_examples=200, deadline=None, suppress_health_check=list(HealthCheck)
-)
+@settings(max_examples=200, suppress_health_check=list(HealthCheck))
 @given(values(SPEC))
 def test_what_is_written_is_read_back(spec):
     for text in (to_yaml(spec), to_json(spec)):

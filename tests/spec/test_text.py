@@ -1,5 +1,5 @@
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from sampan.spec.text import (
@@ -23,21 +23,18 @@ options = st.lists(st.from_regex(r"[a-z0-9=]{1,8}", fullmatch=True), max_size=3)
 limits = st.integers(0, UNLIMITED)
 
 
-@settings(derandomize=True)
 @given(paths, paths, options)
 def test_bind_reads_what_it_writes(source, destination, chosen):
     bind = Bind(source, destination, chosen)
     assert Bind.parse(str(bind)) == bind
 
 
-@settings(derandomize=True)
 @given(paths, options)
 def test_tmpfs_reads_what_it_writes(destination, chosen):
     tmpfs = Tmpfs(destination, chosen)
     assert Tmpfs.parse(str(tmpfs)) == tmpfs
 
 
-@settings(derandomize=True)
 @given(st.sampled_from(RLIMITS), limits, limits)
 def test_rlimit_reads_what_it_writes(name, one, other):
     rlimit = Rlimit(f"RLIMIT_{name}", min(one, other), max(one, other))

@@ -151,7 +151,7 @@ def test_answers_that_nobody_reads(pair, monkeypatch):
         pair.machine.received(opened)
 
 
-@settings(derandomize=True, max_examples=50)
+@settings(max_examples=50)
 @given(st.lists(st.integers(1, 40), max_size=30), st.binary(max_size=300))
 def test_pieces_make_no_difference(sizes, payload):
     host = Session(Side.HOST)
@@ -169,7 +169,7 @@ def test_pieces_make_no_difference(sizes, payload):
     assert whole.unsent == pieces.unsent
 
 
-@settings(derandomize=True, max_examples=150)
+@settings(max_examples=150)
 @given(st.binary(max_size=200))
 def test_any_bytes_are_taken_or_refused(data):
     machine = Mux()

@@ -1,7 +1,7 @@
 import subprocess
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from sampan.base import proc
@@ -59,7 +59,6 @@ def test_nothing_known(tmp_path):
     assert superblock.probe(str(tmp_path / "missing")) is None
 
 
-@settings(derandomize=True)
 @given(st.binary(max_size=2000))
 def test_any_bytes_are_taken(head):
     found = superblock.parse(head)

@@ -2,7 +2,7 @@ import json
 import subprocess
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from sampan.base import proc
@@ -46,7 +46,6 @@ def test_sfdisk_reads_it(kind, sectors, tmp_path):
         assert partition["type"] == "0FC63DAF-8483-4772-8E79-3D69D8477DE4"
 
 
-@settings(derandomize=True)
 @given(st.integers(3 * MIB, 1 << 40), st.sampled_from(["dos", "gpt"]))
 def test_partitions_are_aligned_and_stay_inside(sectors, kind):
     if kind == "dos":

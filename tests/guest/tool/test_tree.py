@@ -96,7 +96,7 @@ JSON = st.recursive(
 )
 
 
-@settings(derandomize=True, max_examples=80)
+@settings(max_examples=80)
 @given(tree_=JSON)
 def test_nothing_leaves_the_folder(tree_, tmp_path_factory):
     root = tmp_path_factory.mktemp("root")

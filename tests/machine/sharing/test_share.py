@@ -3,7 +3,7 @@ import os
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from sampan.errors import UsageError
@@ -47,7 +47,6 @@ def test_what_says_nothing_is_refused(text):
     assert caught.value.hint
 
 
-@settings(derandomize=True)
 @given(st.text(max_size=60))
 def test_any_text_is_a_share_or_refused(text):
     try:

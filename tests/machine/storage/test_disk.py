@@ -6,7 +6,7 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from sampan.base import fs, proc
@@ -51,7 +51,6 @@ def test_what_makes_no_sense(text):
         disk.parse(text)
 
 
-@settings(derandomize=True)
 @given(st.text())
 def test_any_text_is_parsed_or_refused(text):
     with suppress(UsageError):

@@ -43,7 +43,7 @@ def read(disc):
     return volume[40:72].decode().rstrip(), files
 
 
-@settings(derandomize=True, max_examples=60)
+@settings(max_examples=60)
 @given(st.dictionaries(NAMES, st.binary(max_size=5000), max_size=40))
 def test_all_that_goes_in_comes_out(files):
     assert read(iso.build("label", files)) == ("label", files)

@@ -30,7 +30,7 @@ def cut(data, sizes):
     return found, lines.rest()
 
 
-@settings(derandomize=True, max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.lists(requests, max_size=3), st.lists(answers, max_size=3), st.integers(1, 40))
 def test_what_is_emitted_is_parsed_whatever_the_pieces(asked, answered, size):
     data = b"".join(map(protocol.emit, [*asked, *answered])) + b"rest"
@@ -40,7 +40,6 @@ def test_what_is_emitted_is_parsed_whatever_the_pieces(asked, answered, size):
     assert [protocol.parse_answer(line) for line in lines[len(asked) :]] == answered
 
 
-@settings(derandomize=True, deadline=None)
 @given(st.binary(max_size=60))
 def test_nonsense_is_an_error_of_the_peer(data):
     for parse in (protocol.parse_request, protocol.parse_answer):

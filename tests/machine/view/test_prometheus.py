@@ -1,6 +1,6 @@
 import re
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from prometheus_client.parser import text_string_to_metric_families
 
@@ -76,7 +76,6 @@ def test_families_without_samples_are_left_out():
 
 
 @given(st.text(st.characters(codec="utf-8", exclude_characters="\r")))
-@settings(derandomize=True)
 def test_any_name_survives(name):
     samples, _ = parsed(prometheus.render([counters(name)]))
     assert {labels for _, labels in samples} == {(("machine", name),)}

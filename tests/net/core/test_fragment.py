@@ -2,7 +2,7 @@ import random
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from sampan.net.core.fragment import Reassembler, cut4, cut6
@@ -14,7 +14,6 @@ A, B = bytes(4), b"\1\2\3\4"
 
 
 @given(st.integers(0, 20_000), st.integers(576, 9000), st.randoms(use_true_random=False), st.booleans())  # fmt: skip
-@settings(derandomize=True)
 def test_cut_and_joined_in_any_order(size, mtu, rng, six):
     payload = bytes(number & 255 for number in range(size))
     whole: Any

@@ -1,4 +1,4 @@
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from sampan.net.core.scoreboard import MAX_RANGES, Scoreboard
@@ -14,7 +14,6 @@ def at(offset):
 
 
 @given(spans, st.integers(0, SIZE))
-@settings(derandomize=True)
 def test_against_a_set_of_numbers(blocks, moved):
     """A scoreboard is a set of numbers; this one is kept as a set."""
     board, model = Scoreboard(UNA), set()

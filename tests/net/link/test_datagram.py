@@ -1,5 +1,5 @@
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from sampan.net.link.datagram import MAX_PAYLOAD, Datagram, Decoder
@@ -14,7 +14,6 @@ datagrams = st.builds(
 
 
 @given(st.lists(datagrams, max_size=5), st.integers(1, 60))
-@settings(derandomize=True)
 def test_datagrams_come_out_as_they_went_in_however_cut(sent, size):
     data = b"".join(each.emit() for each in sent)
     decoder = Decoder()
@@ -63,7 +62,6 @@ def test_what_makes_no_sense(data):
 
 
 @given(st.binary(max_size=40))
-@settings(derandomize=True)
 def test_noise(noise):
     try:
         Decoder().received(noise)

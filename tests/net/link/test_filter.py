@@ -1,5 +1,5 @@
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from scapy.layers.inet import ICMP, IP, TCP, UDP
 from scapy.layers.inet6 import ICMPv6EchoRequest, IPv6
@@ -101,7 +101,6 @@ def test_a_filter_is_bounded():
         max_size=9,
     )
 )
-@settings(derandomize=True)
 def test_any_words_compile_or_are_refused(words):
     try:
         takes = compile_filter(" ".join(words))
@@ -112,7 +111,6 @@ def test_any_words_compile_or_are_refused(words):
 
 
 @given(st.binary(max_size=90))
-@settings(derandomize=True)
 def test_any_frame_can_be_asked_about(noise):
     for frame in (noise, HTTP[:14] + noise, SIX[:14] + noise, HTTP[:34] + noise):
         headers(frame)

@@ -1,5 +1,5 @@
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from sampan.net.link import multiplex
@@ -36,7 +36,6 @@ frames = st.one_of(
 
 
 @given(st.lists(frames, max_size=6), st.integers(1, 50))
-@settings(derandomize=True)
 def test_frames_come_out_as_they_went_in_however_cut(sent, size):
     data = multiplex.greeting(b"hi") + b"".join(map(multiplex.emit, sent))
     decoder = Decoder()
@@ -90,7 +89,6 @@ def test_another_protocol_is_noticed_at_once():
 
 
 @given(st.binary(max_size=60))
-@settings(derandomize=True)
 def test_noise(noise):
     try:
         Decoder().received(multiplex.greeting() + noise)

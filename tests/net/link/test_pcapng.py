@@ -65,7 +65,6 @@ texts = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]
         max_size=3,
     ),
 )
-@settings(derandomize=True)
 def test_round_trip(frames, name, known):
     data = pcapng.section() + pcapng.interface(name, 96) + pcapng.names(known)
     for each in frames:
@@ -110,7 +109,7 @@ def test_the_other_byte_order():
 
 
 @given(st.integers(0, len(CAPTURE) - 1), st.binary(max_size=6))
-@settings(derandomize=True, max_examples=300)
+@settings(max_examples=300)
 def test_damage_is_noticed_or_harmless(at, noise):
     try:
         list(pcapng.read(CAPTURE[:at] + noise + CAPTURE[at + len(noise) :]))

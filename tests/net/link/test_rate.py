@@ -1,5 +1,5 @@
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from sampan.errors import UsageError
@@ -33,7 +33,6 @@ def test_a_full_queue_loses():
 
 
 @given(st.lists(st.tuples(st.integers(1, 3000), st.integers(0, 50)), min_size=1, max_size=60))
-@settings(derandomize=True)
 def test_the_rate_holds_over_any_time_and_nothing_gets_stuck(traffic):
     limit = RateLimit(10_000, burst_bytes=1500, queue_bytes=20_000)
     now, sent, passed = 0.0, [], []

@@ -335,7 +335,7 @@ class End:
 
 
 @given(steps, st.booleans())
-@settings(derandomize=True, deadline=None, max_examples=200)
+@settings(max_examples=200)
 def test_back_to_back(played, gently):
     host, machine = End(Side.HOST), End(Side.MACHINE)
     closed = False
@@ -361,7 +361,6 @@ def test_back_to_back(played, gently):
 
 
 @given(st.binary(max_size=80))
-@settings(derandomize=True)
 def test_noise(noise):
     machine = Session(Side.MACHINE)
     try:

@@ -1,5 +1,5 @@
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from sampan.net.link.error import LinkError
@@ -8,7 +8,6 @@ from sampan.net.link.stream import MAX_FRAME, QEMU, VMNET, Decoder, is_hello
 
 @pytest.mark.parametrize("framing", [QEMU, VMNET])
 @given(frames=st.lists(st.binary(min_size=1, max_size=60), max_size=6), size=st.integers(1, 40))
-@settings(derandomize=True)
 def test_frames_come_out_as_they_went_in_however_cut(framing, frames, size):
     data = b"".join(map(framing.encode, frames))
     decoder = Decoder(framing)

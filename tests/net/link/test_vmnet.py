@@ -1,7 +1,7 @@
 import uuid
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from sampan.net.link import vmnet
@@ -14,7 +14,6 @@ ADDRESS = bytes([192, 168, 65, 7])
 
 
 @given(st.integers(1, 60), st.sampled_from([b"", ADDRESS]))
-@settings(derandomize=True)
 def test_both_sides_find_each_other_however_the_stream_is_cut(size, preferred):
     server, client = Server(), Client(Command(ID, preferred))
     to_server, to_client = client.greeting, b""

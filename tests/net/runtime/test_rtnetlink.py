@@ -5,7 +5,7 @@ import struct
 import sys
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from sampan.net.runtime import rtnetlink
@@ -122,7 +122,6 @@ def test_an_ordinary_user_may_not_configure():
 
 
 @given(st.binary(max_size=200))
-@settings(derandomize=True)
 def test_nonsense_ends(data):
     for _, body in messages(data):
         list(addresses_in(body))
@@ -130,7 +129,6 @@ def test_nonsense_ends(data):
 
 
 @given(st.binary(max_size=50), st.integers(0, 1000))
-@settings(derandomize=True)
 def test_attributes_are_read_as_written(value, kind):
     data = attribute(kind, value)
     assert list(attributes(data * 2)) == [(kind, value)] * 2

@@ -1,5 +1,5 @@
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from scapy.layers.dhcp import BOOTP, DHCP
 
@@ -226,7 +226,6 @@ def test_settings_that_cannot_be_sent(changes):
 
 
 @given(st.lists(st.binary(max_size=60), max_size=5))
-@settings(derandomize=True)
 def test_noise_is_refused_and_changes_nothing(noise):
     dhcp = server()
     head = ask(MessageType.DISCOVER)[:240]

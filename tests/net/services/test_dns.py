@@ -2,7 +2,7 @@ from dataclasses import replace
 
 import dnslib
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from sampan.net.services import dnsanswer
@@ -357,7 +357,6 @@ def test_those_who_wait_are_bounded_and_may_leave(play):
 
 
 @given(st.lists(st.one_of(st.binary(max_size=40), st.integers(0, 3)), max_size=30))
-@settings(derandomize=True)
 def test_noise_from_both_sides_leaves_nothing_behind(conversation):
     dns = Forwarder(Config(resolver=BOTH), Book(), lambda: 5)
     now = 0.0

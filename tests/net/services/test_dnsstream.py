@@ -1,11 +1,10 @@
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from sampan.net.services.dnsstream import Decoder, frame
 
 
 @given(st.lists(st.binary(max_size=50), max_size=5), st.integers(1, 7))
-@settings(derandomize=True)
 def test_messages_come_out_as_they_went_in_however_cut(messages, size):
     data = b"".join(map(frame, messages))
     decoder = Decoder()

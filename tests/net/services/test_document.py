@@ -111,7 +111,6 @@ values = st.recursive(
 
 
 @given(values, st.sampled_from([None, 2, "\t"]))
-@settings(derandomize=True)
 def test_json_is_read_as_it_was_meant(meant, indent):
     if not isinstance(meant, dict | list):
         meant = {"it": meant}
@@ -124,14 +123,13 @@ def test_json_is_read_as_it_was_meant(meant, indent):
 
 
 @given(values)
-@settings(derandomize=True)
 def test_what_pyyaml_writes(meant):
     text = yaml.safe_dump({"it": meant}, allow_unicode=True)
     assert value(text) == {"it": meant}
 
 
 @given(st.text(st.sampled_from("ab:-[]{}&*!<'\"\n \t0,#|>?"), max_size=40))
-@settings(derandomize=True, max_examples=300)
+@settings(max_examples=300)
 def test_noise(text):
     try:
         found = read(text, "f")

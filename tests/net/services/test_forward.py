@@ -91,13 +91,11 @@ forwards = st.builds(
 
 
 @given(forwards)
-@settings(derandomize=True)
 def test_what_is_written_is_read(forward):
     assert parse(str(forward)) == (forward,)
 
 
 @given(forwards)
-@settings(derandomize=True)
 def test_vpnkit_names_are_read(forward):
     guest = forward.guest or "192.168.65.3"
     found = parse_description(describe(forward, guest))
@@ -135,7 +133,7 @@ def test_control_lines_that_make_no_sense(text):
 
 
 @given(st.text(alphabet="0123456789:-[]./abtcpudxni=", max_size=40))
-@settings(derandomize=True, max_examples=500)
+@settings(max_examples=500)
 def test_any_text_is_a_forward_or_refused(text):
     for read in (parse, parse_description):
         try:

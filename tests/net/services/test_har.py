@@ -3,7 +3,7 @@ from pathlib import Path
 
 import jsonschema
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from sampan.net.services import har
@@ -96,7 +96,6 @@ TEXT = st.text(st.characters(max_codepoint=255), max_size=30)
 
 
 @given(TEXT, TEXT, st.lists(st.tuples(TEXT, TEXT), max_size=3).map(tuple))
-@settings(derandomize=True)
 def test_any_text_makes_a_sound_archive(url, reason, fields):
     archive(
         Exchange(

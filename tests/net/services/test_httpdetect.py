@@ -1,5 +1,5 @@
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from sampan.net.services.httpdetect import MAX_LINE, Language, detect
@@ -51,6 +51,5 @@ def test_not_for_ever_unknown(data):
 
 
 @given(st.binary(max_size=40), st.sampled_from([b"", b"GET ", PREFACE[:5]]))
-@settings(derandomize=True)
 def test_noise(noise, start):
     assert detect(start + noise) in Language

@@ -1,7 +1,7 @@
 from dataclasses import replace
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from sampan.net.services.httpdetect import Language
@@ -74,7 +74,6 @@ RESPONSES = (
 
 
 @given(st.integers(1, 200), st.integers(1, 200))
-@settings(derandomize=True)
 def test_what_is_not_changed_passes_however_cut(one, other):
     play = Play().sent(REQUESTS, one).received(RESPONSES, other)
     assert (play.host, play.machine) == (REQUESTS, RESPONSES)
@@ -83,7 +82,6 @@ def test_what_is_not_changed_passes_however_cut(one, other):
 
 
 @given(st.integers(1, 200))
-@settings(derandomize=True)
 def test_heads_are_changed_and_bodies_are_not(size):
     def ask(head):
         fields = (*head.fields, ("X-New", "1"))
@@ -104,7 +102,6 @@ def test_a_change_that_breaks_the_body_is_an_error():
 
 
 @given(st.integers(1, 200))
-@settings(derandomize=True)
 def test_a_reply_waits_for_those_before_it(size):
     play = Play(refuse_bad).sent(get("/a") + get("/bad") + get("/b"), size)
     assert play.host == get("/a") + get("/b")
@@ -243,7 +240,6 @@ def test_requests_that_could_be_read_in_two_ways_are_refused(data):
 
 
 @given(st.lists(st.tuples(st.booleans(), st.binary(max_size=60)), max_size=6))
-@settings(derandomize=True)
 def test_noise(noise):
     def outcome(size):
         play = Play(refuse_bad).sent(get() + get("/bad"))

@@ -1,7 +1,7 @@
 from dataclasses import replace
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from sampan.net.services.httphead import (
@@ -43,7 +43,6 @@ def test_a_response():
 
 
 @given(TEXT, TEXT, st.lists(st.tuples(TEXT, TEXT), max_size=3))
-@settings(derandomize=True)
 def test_what_is_emitted_is_read_as_it_was_meant(method, target, fields):
     made = RequestHead(method, target, "HTTP/1.1", tuple(fields))
     try:

@@ -1,7 +1,7 @@
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from sampan.net.services.httphead import NO_BODY, Delimiter, Framing
@@ -34,7 +34,6 @@ def read(data, size=10**6, reader=None):
 
 
 @given(st.integers(1, len(STREAM)))
-@settings(derandomize=True)
 def test_messages_however_cut(size):
     assert read(STREAM, size) == [
         b"N\r\n\r\n", DONE,
@@ -106,7 +105,6 @@ def test_lines_around_chunks_are_bounded(rest):
 
 
 @given(st.binary(max_size=60), st.integers(1, 60))
-@settings(derandomize=True)
 def test_noise_reads_the_same_however_cut(noise, size):
     def outcome(step):
         try:

@@ -1,5 +1,5 @@
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from sampan.net.services.httpmessage import MAX_HEAD
@@ -23,7 +23,6 @@ def rewrite(data: bytes, size: int = 10**6, authorization: str = "") -> bytes:
 
 
 @given(st.integers(1, 80))
-@settings(derandomize=True)
 def test_one_request_after_another_however_cut(size):
     expected = (
         GOT
@@ -98,7 +97,6 @@ def test_a_head_or_line_that_does_not_end(head):
 
 
 @given(st.binary(max_size=80))
-@settings(derandomize=True)
 def test_noise(noise):
     for data in (noise, GET[:20] + noise, CHUNKED[:70] + noise):
         try:

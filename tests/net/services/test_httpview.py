@@ -1,6 +1,6 @@
 import h11
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from sampan.net.services import httpview
@@ -53,7 +53,6 @@ def facts(follower):
 
 
 @given(st.integers(1, 200))
-@settings(derandomize=True)
 def test_a_conversation_however_cut(size):
     follower = follow(CONVERSATION, size)
     assert facts(follower) == EXPECTED
@@ -230,7 +229,6 @@ bodies = st.lists(st.binary(max_size=300), max_size=4)
 @given(
     st.lists(st.tuples(bodies, bodies, st.booleans()), min_size=1, max_size=4), st.integers(1, 99)
 )
-@settings(derandomize=True)
 def test_we_see_what_h11_says(messages, size):
     client, server = h11.Connection(h11.CLIENT), h11.Connection(h11.SERVER)
     turns = []
@@ -268,7 +266,6 @@ def _said(side, head, body):
 
 
 @given(st.lists(st.tuples(st.binary(max_size=40), st.binary(max_size=40)), max_size=4))
-@settings(derandomize=True)
 def test_noise_never_raises(noise):
     for start in ([], [(GET, b"")], [(GET, OK[:60])], CONVERSATION):
         whole, bytewise = (follow([*start, *noise], size) for size in (10**6, 1))

@@ -1,6 +1,6 @@
 import msgspec
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from sampan.errors import UsageError
@@ -183,7 +183,6 @@ steps = st.lists(
 
 
 @given(steps)
-@settings(derandomize=True)
 def test_no_address_ever_has_two_holders(conversation):
     pool_ = pool(4, fixed={A: ip(3)})
     now = 0.0

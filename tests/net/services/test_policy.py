@@ -1,5 +1,5 @@
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from sampan.errors import DocumentError
@@ -124,7 +124,6 @@ json = st.recursive(
 
 
 @given(json)
-@settings(derandomize=True)
 def test_any_document_is_a_policy_or_refused(document):
     try:
         policy = parse(document)

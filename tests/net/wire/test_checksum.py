@@ -1,5 +1,5 @@
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from sampan.net.wire import checksum
@@ -16,7 +16,6 @@ def slow_sum(data: bytes) -> int:
 
 
 @given(st.binary(max_size=200))
-@settings(derandomize=True)
 def test_word_sum_is_the_sum_of_words(data: bytes) -> None:
     assert checksum.word_sum(data) == slow_sum(data)
 
@@ -30,7 +29,6 @@ def test_long_data_is_folded_to_the_same_sum(size: int, pattern: bytes) -> None:
 
 
 @given(st.lists(st.binary(min_size=2, max_size=6).filter(lambda b: len(b) % 2 == 0), max_size=4))
-@settings(derandomize=True)
 def test_parts_sum_like_the_whole(parts: list[bytes]) -> None:
     assert checksum.checksum(*parts) == checksum.checksum(b"".join(parts))
 

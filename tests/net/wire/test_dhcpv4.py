@@ -1,5 +1,5 @@
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from scapy.layers.dhcp import BOOTP, DHCP
 
@@ -27,7 +27,6 @@ quads = st.binary(min_size=4, max_size=4)
         ),
     )
 )
-@settings(derandomize=True)
 def test_round_trip_even_of_long_options(message: Dhcp) -> None:
     assert Dhcp.parse(message.emit()) == message
 

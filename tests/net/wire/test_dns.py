@@ -1,6 +1,6 @@
 import dnslib
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from sampan.net.wire import dns
@@ -32,7 +32,6 @@ sections = st.lists(records, max_size=3).map(tuple)
         code=st.integers(0, 15),
     )
 )
-@settings(derandomize=True)
 def test_round_trip(message: Message) -> None:
     assert Message.parse(message.emit()) == message
 
@@ -122,7 +121,6 @@ def test_data_that_compression_alone_could_hold() -> None:
 
 
 @given(st.binary(max_size=120))
-@settings(derandomize=True)
 def test_noise_is_refused_or_parsed(noise: bytes) -> None:
     for data in (noise, HEADER + noise):
         try:

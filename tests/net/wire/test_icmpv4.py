@@ -1,5 +1,5 @@
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from scapy.layers.inet import ICMP
 
@@ -16,7 +16,6 @@ messages = (
 
 
 @given(messages)
-@settings(derandomize=True)
 def test_round_trip_and_scapys_checksum(message: icmpv4.Message) -> None:
     data = message.emit()
     assert icmpv4.parse(data) == message

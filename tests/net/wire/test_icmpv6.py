@@ -1,5 +1,5 @@
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from scapy.layers.inet6 import ICMPv6EchoRequest, IPv6
 
@@ -19,7 +19,6 @@ A, B = parse_ip("fd00::1"), parse_ip("fd00::2")
         st.binary(max_size=64),
     )
 )
-@settings(derandomize=True)
 def test_round_trip(message: Message) -> None:
     assert Message.parse(message.emit(A, B), A, B) == message
 

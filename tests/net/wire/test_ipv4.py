@@ -2,7 +2,7 @@ from collections.abc import Callable
 from typing import TypeAlias
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from scapy.layers.inet import IP
 
@@ -30,7 +30,6 @@ PACKET = Ipv4(bytes([10, 0, 0, 1]), bytes([10, 0, 0, 2]), Protocol.UDP, b"x" * 1
         options=st.sampled_from([b"", b"\x01" * 4, b"\x07\x07\x04\0\0\0\0\0"]),
     )
 )
-@settings(derandomize=True)
 def test_round_trip(packet: Ipv4) -> None:
     assert Ipv4.parse(packet.emit()) == packet
 

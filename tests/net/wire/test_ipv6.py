@@ -1,5 +1,5 @@
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from scapy.layers.inet import UDP
 from scapy.layers.inet6 import IPv6, IPv6ExtHdrDestOpt, IPv6ExtHdrFragment, IPv6ExtHdrHopByHop
@@ -23,7 +23,6 @@ A, B = parse_ip("fd00::1"), parse_ip("fd00::2")
         flow_label=st.integers(0, 0xFFFFF),
     )
 )
-@settings(derandomize=True)
 def test_round_trip(packet: Ipv6) -> None:
     assert Ipv6.parse(packet.emit()) == packet
 

@@ -1,4 +1,4 @@
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from sampan.net.wire import seqnum
@@ -8,13 +8,11 @@ near = st.integers(-(2**31) + 1, 2**31 - 1)
 
 
 @given(numbers, near)
-@settings(derandomize=True)
 def test_distance_undoes_add_across_the_wrap(start: int, amount: int) -> None:
     assert seqnum.distance(start, seqnum.add(start, amount)) == amount
 
 
 @given(numbers, near)
-@settings(derandomize=True)
 def test_order_follows_the_distance(start: int, amount: int) -> None:
     end = seqnum.add(start, amount)
     assert seqnum.before(start, end) == (amount > 0)

@@ -2,7 +2,7 @@ from collections.abc import Callable
 from typing import TypeAlias
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from scapy.layers.inet import IP, TCP
 
@@ -29,13 +29,11 @@ segments = st.builds(
 
 
 @given(segments)
-@settings(derandomize=True)
 def test_round_trip(segment: Segment) -> None:
     assert Segment.parse(segment.emit(A, B), A, B) == segment
 
 
 @given(segments)
-@settings(derandomize=True)
 def test_scapy_computes_the_same_checksum(segment: Segment) -> None:
     data = segment.emit(A, B)
     layer = IP(src="10.0.0.1", dst="10.0.0.2", proto=6) / TCP(data)

@@ -1,5 +1,5 @@
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from scapy.layers.inet import IP, UDP
 
@@ -16,14 +16,12 @@ A6, B6 = bytes(15) + b"\1", bytes(15) + b"\2"
     st.binary(max_size=99),
     st.sampled_from([(A, B), (A6, B6)]),
 )
-@settings(derandomize=True)
 def test_round_trip(source_port: int, port: int, payload: bytes, pair: tuple[bytes, bytes]) -> None:
     datagram = Udp(source_port, port, payload)
     assert Udp.parse(datagram.emit(*pair), *pair) == datagram
 
 
 @given(st.binary(max_size=99))
-@settings(derandomize=True)
 def test_the_checksum_is_scapys(payload: bytes) -> None:
     built = IP(bytes(IP(src="10.0.0.1", dst="10.0.0.2") / UDP(sport=5, dport=6) / payload))
     assert Udp(5, 6, payload).emit(A, B) == bytes(built[UDP])

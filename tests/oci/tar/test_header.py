@@ -1,7 +1,7 @@
 import tarfile
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from sampan.oci.tar import header as raw
@@ -25,7 +25,6 @@ HEADERS = st.builds(
 
 
 @given(HEADERS)
-@settings(derandomize=True)
 def test_what_is_written_is_read(header):
     block = encode(header)
     assert len(block) == raw.BLOCK

@@ -64,7 +64,7 @@ def only(stream: IO[bytes]) -> Entry:
 
 @pytest.mark.parametrize("format_", [tarfile.PAX_FORMAT, tarfile.GNU_FORMAT])
 @given(st.lists(tar_infos(), max_size=4))
-@settings(derandomize=True, max_examples=60)
+@settings(max_examples=60)
 def test_archives_of_the_standard_library_are_read(format_, infos):
     found = [
         (entry, content.read())

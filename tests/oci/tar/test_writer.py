@@ -51,7 +51,7 @@ def written(items, **options) -> bytes:
 
 
 @given(st.lists(entries(), max_size=4))
-@settings(derandomize=True, max_examples=100)
+@settings(max_examples=100)
 def test_what_is_written_is_read(items):
     data = written(items)
     found = [(entry, content.read()) for entry, content in tar.read(io.BytesIO(data))]
@@ -60,7 +60,7 @@ def test_what_is_written_is_read(items):
 
 
 @given(st.lists(entries(), max_size=3))
-@settings(derandomize=True, max_examples=60)
+@settings(max_examples=60)
 def test_the_standard_library_reads_it(items):
     with tarfile.open(
         fileobj=io.BytesIO(written(items)), encoding="utf-8", errors="surrogateescape"

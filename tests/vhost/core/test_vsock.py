@@ -391,10 +391,10 @@ class Machine(RuleBasedStateMachine):
 
 
 TestAnyOrder = Machine.TestCase
-TestAnyOrder.settings = settings(derandomize=True, max_examples=60, stateful_step_count=40)
+TestAnyOrder.settings = settings(max_examples=60, stateful_step_count=40)
 
 
-@settings(derandomize=True, max_examples=50)
+@settings(max_examples=50)
 @given(st.lists(st.integers(1, 65536), max_size=60), st.integers(1, 5))
 def test_a_driver_that_keeps_to_its_credit_is_never_stuck(sizes, slowness):
     """However slow the host's program is, and whenever it is told that there is room."""

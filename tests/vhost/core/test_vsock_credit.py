@@ -1,6 +1,6 @@
 """Counters that wrap, and never promise what is not there."""
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from sampan.vhost.core.vsock_credit import Inflow, Outflow
@@ -20,7 +20,6 @@ def test_what_may_be_sent():
     assert flow.room == 0
 
 
-@settings(derandomize=True)
 @given(NUMBER, NUMBER, NUMBER)
 def test_whatever_is_told_there_is_never_more_room_than_the_buffer(allocated, forwarded, sent):
     flow = Outflow()
@@ -29,7 +28,6 @@ def test_whatever_is_told_there_is_never_more_room_than_the_buffer(allocated, fo
     assert 0 <= flow.room <= allocated
 
 
-@settings(derandomize=True)
 @given(st.lists(st.integers(1, 2**31), min_size=1, max_size=20))
 def test_both_sides_agree_whenever_counters_wrap(sizes):
     outflow, inflow = Outflow(), Inflow(2**31)

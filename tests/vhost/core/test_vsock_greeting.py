@@ -1,7 +1,7 @@
 """What clients say, in both dialects, and what they do not get away with."""
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from sampan.vhost.core import vsock_greeting
@@ -28,7 +28,6 @@ def test_greetings(line, greeting):
     assert vsock_greeting.read(line) == greeting
 
 
-@settings(derandomize=True)
 @given(st.integers(3, 2**32 - 2), st.integers(0, 2**32 - 2))
 def test_what_is_said_is_understood(cid, port):
     line = vsock_greeting.hyperkit(cid, port)
@@ -36,7 +35,6 @@ def test_what_is_said_is_understood(cid, port):
     assert vsock_greeting.read(line) == Greeting(port, cid, wants_answer=False)
 
 
-@settings(derandomize=True)
 @given(st.binary(max_size=64))
 def test_anything_may_be_said(line):
     vsock_greeting.read(line)

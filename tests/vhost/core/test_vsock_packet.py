@@ -1,7 +1,7 @@
 """Headers, and packets wherever their pieces lie."""
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from sampan.vhost.core.error import RemoteProtocolError
@@ -23,7 +23,6 @@ def test_a_header_as_the_standard_has_it():
     assert len(header) == HEADER_LENGTH == 44
 
 
-@settings(derandomize=True)
 @given(PACKETS, st.lists(st.integers(1, 120), max_size=8), st.binary(max_size=40))
 def test_a_packet_lies_in_any_pieces(packet, cuts, beyond):
     data = bytes(number % 251 for number in range(packet.length))

@@ -2,7 +2,7 @@ import os
 import socket
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from sampan.net.link.error import LinkError
@@ -241,7 +241,6 @@ class Noting:
     st.lists(st.one_of(st.binary(max_size=40).map(QEMU.encode), st.binary(max_size=9)), max_size=9),
     st.integers(1, 50),
 )
-@settings(derandomize=True, deadline=None)
 def test_it_reads_a_stream_as_the_codec_does(pieces, size):
     data = b"".join(pieces)
     expected: list[bytes] = []

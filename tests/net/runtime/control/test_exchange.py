@@ -122,7 +122,7 @@ def test_refused(data, status):
     assert each.respond(refused.response).startswith(b"HTTP/1.1 %d" % status)
 
 
-@settings(derandomize=True, max_examples=200)
+@settings(max_examples=200)
 @given(st.lists(st.binary(max_size=40), max_size=8), st.sampled_from([b"", GET[:20], GET]))
 def test_garbage(pieces, start):
     each = Exchange()

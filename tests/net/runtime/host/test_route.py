@@ -2,7 +2,7 @@ import ipaddress
 import socket
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from sampan.net.core.network import Network
@@ -63,7 +63,6 @@ def test_link_local_and_such_are_never_outside():
 
 
 @given(st.one_of(st.ip_addresses(v=4), st.ip_addresses(v=6)))
-@settings(derandomize=True)
 def test_the_standard_library_agrees(address):
     mapped = getattr(address, "ipv4_mapped", None) is not None
     nobody = (

@@ -1,5 +1,5 @@
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from sampan.net.runtime.view.plain import Plain, plain
@@ -46,7 +46,6 @@ def test_longer_heads(make_offloaded, make_frame):
 @given(
     st.lists(st.binary(max_size=30), max_size=3), st.sampled_from([0, 10, 12]), st.integers(0, 40)
 )
-@settings(derandomize=True)
 def test_any_bytes(buffers, head, snap):
     got = plain(buffers, head, snap)
     assert got.length == max(0, sum(map(len, buffers)) - head)
