@@ -1,7 +1,7 @@
 """Frames: what is sent is read, in any pieces; what is lost is noticed, and never read as data."""
 
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from sampan.base.agent import wire
@@ -47,6 +47,7 @@ def test_a_lost_piece_is_noticed(frames, data):
     body = b"".join(encoder.emit(*frame) for frame in frames)
     start = data.draw(st.integers(0, len(body) - 1))
     end = data.draw(st.integers(start + 1, len(body)))
+    assume(body[end:].find(b"\xff" * 13) < 0)  # data that looks like the filler of a greeting
     after = encoder.emit(wire.NOTE, 1, bytes(wire.MAX_PAYLOAD)) * 2
     found = decoded(greeting + body[:start] + body[end:] + after)[1:]
     kept = [Frame(*frame) for frame in frames]
@@ -54,6 +55,14 @@ def test_a_lost_piece_is_noticed(frames, data):
     assert read == kept[: len(read)]
     if end - start < len(body) - start or read != kept:
         assert wire.LOST in [frame.kind for frame in found]
+
+
+def test_four_bytes_of_filler_are_no_greeting():
+    """The end of one header before another, as a lost piece leaves them."""
+    encoder, decoder = Encoder(), Decoder()
+    decoder.received(encoder.greet(GREETING, filled=False))
+    torn = encoder.emit(wire.DATA, 0xFFFFFFFF)[8:] + encoder.emit(wire.NOTE, 1)
+    assert [frame.kind for frame in decoder.received(torn)] == [wire.LOST]
 
 
 def test_a_frame_that_comes_twice_is_noticed():

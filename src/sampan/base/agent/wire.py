@@ -40,7 +40,7 @@ LOST = 255  # never on the wire: the decoder has lost its place
 _HEADER = struct.Struct("<IIIB")
 _SUMMED = struct.Struct("<IB")
 _FILLER = b"\xff" * (MAX_PAYLOAD + _HEADER.size)
-_FILLER_LENGTH = 0xFFFFFFFF
+_FILLED = _FILLER[: _HEADER.size]  # a header within filler
 _HUNTING, _MARKED, _READING = range(3)
 
 
@@ -139,7 +139,7 @@ class Decoder:
         length: int
         length, checksum, channel, kind = _HEADER.unpack_from(self._buffer, start)
         if length > MAX_PAYLOAD:
-            return self._lose(start, frames, told=length == _FILLER_LENGTH)
+            return self._lose(start, frames, told=self._buffer.startswith(_FILLED, start))
         begin = start + _HEADER.size
         if len(self._buffer) < begin + length:
             return None
