@@ -84,15 +84,21 @@ def state_folder(path: Path) -> Path:
     return path.with_name(path.name + STATE_SUFFIX)
 
 
-def keeps_files(flags: Flags) -> bool:
-    """Whether something of the machine is kept in its state folder."""
+def own_disks(flags: Flags) -> tuple[str, ...]:
+    """The names, in the state folder, of the disks that nobody named."""
     from sampan.machine.storage import disk
 
+    wanted = enumerate(map(disk.parse, flags.disk))
+    return tuple(disk.default_name(number) for number, each in wanted if each.path is None)
+
+
+def keeps_files(flags: Flags) -> bool:
+    """Whether something of the machine is kept in its state folder."""
     return (
         flags.data is not None
         or flags.data_file is not None
         or flags.console_file
-        or any(disk.parse(text).path is None for text in flags.disk)
+        or bool(own_disks(flags))
     )
 
 

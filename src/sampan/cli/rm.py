@@ -2,25 +2,36 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import click
 
-from sampan.cli import kill, target
+from sampan.cli import jsonout, kill, target
+from sampan.cli.settings import Settings
 from sampan.errors import ExitCode
+
+if TYPE_CHECKING:
+    from sampan.machine.registry.store import Removed
 
 _EPILOG = """\b
 Examples:
   sampan rm web
   sampan rm --force web db
-  sampan rm web-2 web-3
+  sampan rm --disks web-2 web-3
 
-Disks that Sampan made for a machine, and snapshots, go with it; nothing else does.
+Disks that Sampan made for a machine because of --disk size=… stay, where this command says: the next
+sampan run --disk of the same system has them again. With --disks they go, too. Disks that were
+named (--disk FILE) never go. Snapshots, what a suspended machine left, and the disks of clones go
+with their machine.
 """
 
 
 @click.command("rm", epilog=_EPILOG)
 @click.option("-f", "--force", is_flag=True, help="End those that run; pass over unknown names.")
+@click.option("--disks", is_flag=True, help="Remove the disks that were made for them, too.")
 @target.names
-def command(force: bool, names: tuple[str, ...]) -> ExitCode:
+@click.pass_obj
+def command(settings: Settings, force: bool, disks: bool, names: tuple[str, ...]) -> ExitCode:
     """Forget machines that do not run, and remove their files."""
     from sampan.machine.registry.store import NoSuchMachineError
 
@@ -31,11 +42,25 @@ def command(force: bool, names: tuple[str, ...]) -> ExitCode:
             record = target.healed(machines, name)
             if force:
                 kill.ended(machines, record)
-            machines.remove(record.name)
+            removed = machines.remove(record.name, disks=disks)
         except NoSuchMachineError:
             if not force:
                 raise
             return None  # one that is not to be kept has gone by itself
-        return record.name
+        if settings.json:
+            return jsonout.line(removed).rstrip()
+        if not settings.quiet:
+            _say(removed)
+        return removed.name
 
     return target.each(names, remove)
+
+
+def _say(removed: Removed) -> None:
+    for path in removed.removed:
+        click.echo(f"sampan: {removed.name}: removed its disk {path}", err=True)
+    for path in removed.kept:
+        click.echo(
+            f"sampan: {removed.name}: its disk {path} stays; --disks would have removed it",
+            err=True,
+        )

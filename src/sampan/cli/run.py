@@ -16,6 +16,8 @@ from sampan.errors import ExitCode
 
 if TYPE_CHECKING:
     from sampan.desktop import session
+    from sampan.machine.device import DiskFormat
+    from sampan.machine.model import MachineSpec
     from sampan.machine.registry.claim import Claim
 
 _EPILOG = """\b
@@ -71,8 +73,6 @@ def command(
     BACKEND is qemu, or on a Mac vfkit (also: virtualization, virtualization.framework) or
     hyperkit. The drivers of these two were never run on a Mac.
     """
-    from msgspec.structs import replace
-
     from sampan.desktop import bundle, session
     from sampan.machine import driver as drivers
     from sampan.machine.state import runtime_root
@@ -99,12 +99,9 @@ def command(
         claim = stack.enter_context(
             enrol.enrolled(settings, enrolment, spec, keeps=keeps, runtime_root=root)
         )
-        spec = spec if claim is None else replace(spec, name=claim.name)
+        spec = _equipped(spec, devices, state, claim, chosen.disk_format)
         with enrol.keeping(claim):
-            spec = device.equip(spec, devices, state, chosen.disk_format)
             console = stack.enter_context(device.console_output(devices, state))
-        if claim is not None:
-            claim.describe(spec)
         options = session.Options(
             stdio=_stdio(console, is_detached=enrolment.detached),
             network=wired,
@@ -116,6 +113,25 @@ def command(
         says = report.reporter(settings, spec.name)
         outcome = session.run(spec, options, _letting_go(says, child, claim))
     return _status(outcome, stop_timeout)
+
+
+def _equipped(
+    spec: MachineSpec,
+    devices: device.Flags,
+    state: Path,
+    claim: Claim | None,
+    new_disks: DiskFormat,
+) -> MachineSpec:
+    """The machine by the name it got, with its devices, written down in its place."""
+    from msgspec.structs import replace
+
+    if claim is None:
+        return device.equip(spec, devices, state, new_disks)
+    with enrol.keeping(claim):
+        spec = device.equip(replace(spec, name=claim.name), devices, state, new_disks)
+    claim.describe(spec)
+    claim.keep_disks(*device.own_disks(devices))
+    return spec
 
 
 def _detached(settings: Settings) -> int:

@@ -12,8 +12,8 @@ Examples:
   sampan suspend web
   sampan resume web
 
-Its memory is kept in its folder, its disks stay as they are; sampan rm forgets both. What cannot
-be saved: a machine with shared folders.
+Its memory is kept in its folder, its disks stay as they are; sampan rm forgets what was saved.
+What cannot be saved: a machine with shared folders.
 """
 _CLEANUP_S = 10.0
 

@@ -134,11 +134,45 @@ def test_removal_takes_what_is_ours_and_nothing_else(store, wish):
     assert store.names() == ()
 
 
+def test_disks_that_were_made_for_it_go_only_if_that_is_said(store, wish, tmp_path):
+    def run(*names):
+        with store.claim(SPEC, wish("web", folder=tmp_path / "web-state", keep=False)) as claim:
+            for name in names:
+                claim.keep(name)
+                (claim.folder / name).touch()
+            claim.keep_disks("disk0.img", "never-made.img")
+            claim.ended(OFF)
+        return claim.folder
+
+    folder = run("disk0.img", "data.iso")
+    assert store.remove("web").kept == (folder / "disk0.img",)
+    assert [each.name for each in folder.iterdir()] == ["disk0.img"]
+    run()  # they were there before it, this time
+    assert store.record("web").made.disks == ("disk0.img", "never-made.img")
+    removed = store.remove("web", disks=True)
+    assert (removed.name, removed.removed, removed.kept) == ("web", (folder / "disk0.img",), ())
+    assert list(folder.iterdir()) == []
+
+
+def test_a_start_that_fails_takes_only_the_disks_that_it_made(store, wish, tmp_path):
+    folder = tmp_path / "web-state"
+    folder.mkdir()
+    (folder / "disk0.img").touch()
+    with store.claim(SPEC, wish("web", folder=folder)) as claim:
+        (folder / "disk1.img").touch()
+        claim.keep("disk1.img")
+        claim.keep_disks("disk0.img", "disk1.img")  # and does not say that it ended
+    assert store.names() == ()
+    assert [each.name for each in folder.iterdir()] == ["disk0.img"]
+
+
 @pytest.mark.parametrize("name", ["", ".", "..", "../x", "a/b", "machine.json", "lock"])
 def test_only_names_in_its_folder_can_be_kept(store, wish, name):
     with store.claim(SPEC, wish("web")) as claim:
         with pytest.raises(ValueError, match="not names for files"):
             claim.keep(name)
+        with pytest.raises(ValueError, match="not names for files"):
+            claim.keep_disks(name)
         claim.ended(OFF)
 
 

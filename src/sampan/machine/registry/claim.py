@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import itertools
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
@@ -82,12 +82,23 @@ class Claim:
 
         To be called before they are made.
         """
-        new = tuple(name for name in names if name not in self.made.kept)
-        if any(not place.is_entry(name) or name in place.FILES for name in new):
-            raise ValueError(f"not names for files of a machine: {new}")
-        if new:
-            self.made = msgspec.structs.replace(self.made, kept=self.made.kept + new)
-            place.write(self.folder / place.MADE, self.made)
+        self._own(kept=names)
+
+    def keep_disks(self, *names: str) -> None:
+        """Disks of these names in its folder are the machine's own: `remove` takes them if told to."""
+        self._own(disks=names)
+
+    def _own(self, *, kept: Sequence[str] = (), disks: Sequence[str] = ()) -> None:
+        if any(not place.is_entry(name) or name in place.FILES for name in (*kept, *disks)):
+            raise ValueError(f"not names for files of a machine: {kept or disks}")
+        made = msgspec.structs.replace(
+            self.made,
+            kept=tuple(dict.fromkeys((*self.made.kept, *kept))),
+            disks=tuple(dict.fromkeys((*self.made.disks, *disks))),
+        )
+        if made != self.made:
+            self.made = made
+            place.write(self.folder / place.MADE, made)
 
     def link(self, name: str, target: Path) -> Path:
         """A symbolic link in its folder, to a socket for instance; gone when the run has ended.
@@ -120,7 +131,8 @@ class Claim:
     @property
     def keeps(self) -> bool:
         """Whether there are files of the machine that are to outlive its run."""
-        return any((self.folder / name).exists() for name in self.made.kept)
+        names = (*self.made.kept, *self.made.disks)
+        return any((self.folder / name).exists() for name in names)
 
 
 class Taken(NamedTuple):
@@ -171,6 +183,7 @@ def begin(
         words=wish.words,
         cwd=wish.cwd,
         kept=() if before is None else before.kept,
+        disks=() if before is None else before.disks,
         owns_folder=taken.owns_folder if before is None else before.owns_folder,
     )
     supervisor = state.Identity.of(os.getpid())

@@ -14,7 +14,7 @@ import fcntl
 import os
 import re
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TypeVar
@@ -140,16 +140,14 @@ def mend(folder: Path, now_s: float) -> None:
     write(folder / RUN, msgspec.structs.replace(run, ended=end, ended_s=now_s))
 
 
-def clear(path: Path) -> None:
-    """Remove the files of a machine, and its folder if that was made for it and nothing else is in.
+def clear(path: Path, made: Made | None, names: Iterable[str]) -> None:
+    """Forget a machine: remove what the store has of it, and `names`, which are its own.
 
-    `path` may be a link to its folder, which goes too.
+    Its folder goes too if that was made for it and nothing else is in. `path` may be a link to it,
+    which goes in any case. `made` is what it was, None if that cannot be known.
     """
     folder = path.resolve()
-    made = None
-    with suppress(SampanError):
-        made = read(path / MADE, Made)
-    for each in made.kept if made is not None else ():
+    for each in names:
         if is_entry(each):
             _remove(folder / each)
     fs.remove_stale(folder)

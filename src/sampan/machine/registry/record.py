@@ -60,6 +60,8 @@ class Made(msgspec.Struct, frozen=True, kw_only=True):
         spec: the machine; its name is the one in the store.
         words, cwd: the command line that runs it again, and where that was typed.
         kept: files, links and folders in its folder that are its own, besides those of the store.
+        disks: files of disks in its folder that were made for it and named by nobody; they may be
+            in `kept`, too.
         owns_folder: whether its folder was made for it.
     """
 
@@ -70,6 +72,7 @@ class Made(msgspec.Struct, frozen=True, kw_only=True):
     words: tuple[str, ...] = ()
     cwd: Path | None = None
     kept: tuple[str, ...] = ()
+    disks: tuple[str, ...] = ()
     owns_folder: bool = True
 
 

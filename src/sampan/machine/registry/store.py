@@ -22,6 +22,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+import msgspec
+
 from sampan.base import fs
 from sampan.base.clock import Clock, SystemClock
 from sampan.errors import SampanError, UsageError
@@ -34,7 +36,15 @@ from sampan.machine.registry.record import Made, Record, Run, Status
 
 _POLL_S = 0.02
 
-__all__ = ["Claim", "NameTakenError", "NoSuchMachineError", "Store", "Wish"]
+__all__ = ["Claim", "NameTakenError", "NoSuchMachineError", "Removed", "Store", "Wish"]
+
+
+class Removed(msgspec.Struct, frozen=True, kw_only=True):
+    """A machine that was forgotten, and what became of the disks that were made for it."""
+
+    name: str
+    removed: tuple[Path, ...] = ()
+    kept: tuple[Path, ...] = ()
 
 
 class NoSuchMachineError(MachineError):
@@ -144,8 +154,11 @@ class Store:
             with place.locked(found.folder) as is_ours:
                 return is_ours
 
-    def remove(self, name: str) -> None:
+    def remove(self, name: str, *, disks: bool = False) -> Removed:
         """Forget a machine that does not run, with its files; nothing else goes.
+
+        Of its disks only those go that were made for it and named by nobody, and those only
+        with `disks`.
 
         Raises:
             NoSuchMachineError: there is none.
@@ -153,14 +166,16 @@ class Store:
         """
         folder = self.record(name).folder
         with self._locked():
-            self.record(name)  # it may have gone meanwhile
+            made = self.record(name).made  # it may have gone meanwhile
             with place.locked(folder) as is_ours:
                 if not is_ours:
                     raise MachineError(
                         f"{name} runs", hint=f"sampan stop {name} first; or sampan rm -f {name}"
                     )
                 place.mend(folder, self._clock.wall_s())
-                place.clear(self.root / name)
+                removed, names = _parted(name, folder, made, disks=disks)
+                place.clear(self.root / name, made, names)
+        return removed
 
     @contextmanager
     def claim(self, spec: MachineSpec, wish: Wish) -> Iterator[Claim]:
@@ -197,8 +212,8 @@ class Store:
             claim.ended(End(ending=Ending.FORCED, detail="it did not start"))
         forget = not (wish.keep or claim.keeps or claim.crashed) if started else is_new
         if forget:
-            with self._locked():
-                place.clear(self.root / claim.name)
+            with self._locked():  # of one that did not start all goes that was made for it now
+                place.clear(self.root / claim.name, claim.made, claim.made.kept)
 
     def _made(self, name: str) -> Path:
         return self.root / name / place.MADE
@@ -213,3 +228,17 @@ class Store:
         self.root.mkdir(mode=0o700, parents=True, exist_ok=True)
         with fs.locked(self.root / ".lock"):
             yield
+
+
+def _parted(
+    name: str, folder: Path, made: Made | None, *, disks: bool
+) -> tuple[Removed, tuple[str, ...]]:
+    """What becomes of its disks when a machine is forgotten, and the names of all that goes."""
+    if made is None:
+        return Removed(name=name), ()
+    own = tuple(each for each in made.disks if (folder / each).exists())
+    paths = tuple(folder / each for each in own)
+    rest = tuple(each for each in made.kept if each not in made.disks)
+    if disks:
+        return Removed(name=name, removed=paths), (*rest, *own)
+    return Removed(name=name, kept=paths), rest
