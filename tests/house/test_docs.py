@@ -9,7 +9,6 @@ from pathlib import Path
 import click
 import pytest
 
-from sampan import machine
 from sampan.cli import argv, main
 from sampan.cli.verb import VERBS
 from sampan.machine.driver import Capability
@@ -20,21 +19,15 @@ from sampan.machine.drivers.vfkit import VfkitDriver
 DOCS = Path(__file__).parents[2] / "docs"
 
 
-def _module(name):
-    """A module of the documentation, which is no package."""
-    spec = importlib.util.spec_from_file_location(f"docs_{name}", DOCS / f"{name}.py")
+@pytest.fixture(scope="module")
+def generated(tmp_path_factory):
+    spec = importlib.util.spec_from_file_location("docs_generate", DOCS / "generate.py")
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
-    return module
-
-
-@pytest.fixture(scope="module")
-def generated(tmp_path_factory):
     folder = tmp_path_factory.mktemp("docs") / "generated"
-    _module("generate").write(folder)
-    _module("interface").write(folder)
+    module.write(folder)
     return folder
 
 
@@ -60,22 +53,6 @@ def test_every_capability_of_every_driver_is_told(generated):
     for number, capabilities in enumerate(each.capabilities for each in drivers):
         can = {name for name, cells in told.items() if cells[number].strip(" |") == "yes"}
         assert can == capabilities
-
-
-def test_every_public_name_of_the_machine_kit_is_described(generated):
-    text = (generated / "machine-api.md").read_text()
-    missing = [name for name in machine.__all__ if f"\n### {name}\n" not in text]
-    missing += [
-        f"{kind.__name__}.{name}"
-        for kind in (machine.VM, machine.Machine)
-        for name in vars(kind)
-        if not name.startswith("_") and f"\n#### {kind.__name__}.{name}\n" not in text
-    ]
-    assert missing == []
-    assert "None = None,\n    *,\n    prepare: Callable" in text  # as it would be typed
-    assert ") -> AbstractAsyncContextManager[VM]" in text
-    assert "| `mem_mib` | `int` | `1024` |" in text
-    assert "- `PortError`: a published port is taken." in text
 
 
 BLOCK = re.compile(r"^```(console|python)\n(.*?)^```", re.DOTALL | re.MULTILINE)

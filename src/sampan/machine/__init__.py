@@ -2,7 +2,7 @@
 
 Knows nothing of images, documents or registries: it is given a kernel and an initrd. It does
 not know Sampan's network either: a machine takes the descriptor of a link, and
-`sampan.desktop.session` is the place that joins kits.
+`sampan.desktop.session` is the place that joins kits. ::
 
     from sampan import machine
 
@@ -75,3 +75,7 @@ def __getattr__(name: str) -> object:
     value = getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
     globals()[name] = value
     return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -1,4 +1,4 @@
-"""A machine's spec as a document: JSON for programs, YAML for people, the same fields.
+"""A machine's spec as a document: JSON for programs, YAML for people, the same fields. ::
 
     kernel: web-kernel
     initrd: web-initrd.img

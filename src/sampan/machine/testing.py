@@ -1,4 +1,4 @@
-r"""For unit tests of code that uses machines: machines that act out scripts, without a hypervisor.
+r"""For unit tests of code that uses machines: machines that act out scripts, without a hypervisor. ::
 
     from sampan import machine
     from sampan.machine.testing import Await, FakeDriver, Finish, Say, Script, spec
