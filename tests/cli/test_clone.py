@@ -1,8 +1,11 @@
 """New machines from the snapshot of one."""
 
+import json
 
-def test_two(machines, sampan, monkeypatch):
-    monkeypatch.setattr("sampan.cli.clone._PATIENCE_S", 0.1)  # there is no agent
+from sampan.machine.drivers.qemu_argv import mac_address
+
+
+def test_two(machines, sampan):
     machines.start("web", "say one", "hang")
     sampan("snapshot", "create", "web", "clean")
     assert sampan("clone", "web", "clean", "a", "b").out == "a\nb\n"
@@ -10,6 +13,7 @@ def test_two(machines, sampan, monkeypatch):
         record = machines.store.record(name)
         assert record.status == "running"
         assert record.made.spec.name == name
+        assert record.made.spec.mac == mac_address("web")  # there is no agent to change it
     assert machines.store.record("web").status == "running"
     sampan("kill", "a", "b")
     assert sampan("rm", "a", "b").status == 0
@@ -20,3 +24,19 @@ def test_names_that_cannot_be(machines, sampan):
     sampan("snapshot", "create", "web", "clean")
     assert sampan("clone", "web", "clean", "../x").status == 2
     assert "runs already" in machines.run("clone", "web", "clean", "web").stderr
+
+
+def test_ports(machines, sampan):
+    machines.start("web", "hang", flags=("--publish", "8080:80"))
+    sampan("snapshot", "create", "web", "clean")
+    said = json.loads(sampan("--json", "clone", "web", "clean", "a").out)
+    assert said["name"] == "a"
+    assert said["mac"] == mac_address("web")
+    (port,) = said["ports"]
+    assert (port["bind"], port["host_port"], port["guest_port"]) == ("127.0.0.1", 40080, 80)
+    sampan("clone", "--publish", "8081:81", "web", "clean", "b")
+    (port,) = machines.store.record("b").run.ports
+    assert (port.host_port, port.guest_port) == (8081, 81)
+    refused = sampan("clone", "--publish", "8081:81", "web", "clean", "c", "d")
+    assert refused.status == 2
+    assert "name one clone" in refused.err

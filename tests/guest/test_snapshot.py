@@ -2,16 +2,19 @@
 
 import re
 import time
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from sampan import machine
 from sampan.base import proc
-from sampan.desktop import network
+from sampan.desktop import cloning, network
+from sampan.desktop.network import Networking
 from sampan.machine import LaunchOptions
 from sampan.machine.model import Ending
-from sampan.machine.saving import suspension
+from sampan.machine.saving import clone, suspension
 
 ROOT = Path(__file__).parents[2]
 pytestmark = [
@@ -64,6 +67,30 @@ def test_it_goes_on_wherever_it_is_put(boot, tmp_path):
             assert _address(vm) == address
             _reaches_the_host(vm)
             assert _clock_is_right(vm)
+    _clones_meet(saved, wired, tmp_path)
+
+
+def _clones_meet(saved, wired, tmp_path):
+    """Clones of one machine on the network that machines share: each has addresses of its own."""
+    shared = replace(wired, networking=Networking.SHARED, control_folder=tmp_path)
+    running = []
+    with ExitStack() as stack:
+        for name in ("one", "two"):
+            spec = clone.variant(tmp_path / "u", saved, name, tmp_path)
+            asked = cloning.connected(saved, shared)
+            made = stack.enter_context(network.connection(spec, asked))
+            options = LaunchOptions(link_path=made.link_path)
+            vm = stack.enter_context(machine.resume(tmp_path / "u", options, spec=made.spec))
+            assert _shell(vm, "hostname; cat /sys/class/net/eth0/address").split() == [
+                name, spec.mac
+            ]  # fmt: skip
+            running.append(vm)
+        one, two = running
+        assert _address(one) != _address(two)
+        assert one.spec.mac != two.spec.mac
+        for vm, other in ((one, "two"), (two, "one")):
+            _reaches_the_host(vm)
+            assert "1 packets received" in _shell(vm, f"ping -c1 -W20 {other}")
 
 
 def _reaches_the_host(vm):

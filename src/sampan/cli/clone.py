@@ -7,25 +7,25 @@ from typing import TYPE_CHECKING
 
 import click
 
-from sampan.base import log
-from sampan.cli import detach, goingon, target
+from sampan.cli import detach, goingon, jsonout, target
 from sampan.cli.settings import Settings
-
-_log = log.get(__name__)
 
 if TYPE_CHECKING:
     from sampan.machine.model import MachineSpec
     from sampan.machine.registry.claim import Claim
 
 _DISKS = "disks"
-_PATIENCE_S = 15.0  # for the agent, which was there when the machine was saved
 _EPILOG = """\b
 Examples:
   sampan snapshot create web clean
   sampan clone web clean web-a web-b
+  sampan clone --publish 8081:80 web clean web-c
+  sampan --json clone web clean web-d | jq .ports
 
 Each clone has disks of its own, which hold what differs from the snapshot's: keep that as long
-as there are clones. Each is on a network of its own, and publishes no ports: sampan net expose.
+as there are clones. If an agent answered in the machine when it was saved, each clone gets a host
+name, a machine id and a MAC address. It is connected as its original: to a network of its own, or
+to the shared one, where it gets another address.
 """
 
 
@@ -33,56 +33,61 @@ as there are clones. Each is on a network of its own, and publishes no ports: sa
 @target.name
 @click.argument("tag")
 @click.argument("clones", metavar="NEW…", nargs=-1, required=True)
+@click.option(
+    "--publish", multiple=True, metavar="[BIND:]HOST:GUEST[/tcp|udp]",
+    help="As of sampan run. Without it, the ports of the guest that the machine NAME was started "
+    "with are published, each at a free port of the host.",
+)  # fmt: skip
 @click.pass_obj
-def command(settings: Settings, name: str, tag: str, clones: tuple[str, ...]) -> None:
+def command(
+    settings: Settings, name: str, tag: str, clones: tuple[str, ...], publish: tuple[str, ...]
+) -> None:
     """Start new machines, in the background, from the snapshot TAG of the machine NAME."""
-    from sampan.desktop import saved
+    from sampan.desktop import cloning, saved
     from sampan.machine.registry import place
 
+    if len(clones) > 1:
+        cloning.check_several(publish)
     record = target.healed(target.store(), name)
     folder = saved.found(record.folder, tag)
     for new in clones:
         place.check_name(new)
     child = detach.inherited()
     if child is not None:
-        _run_here(settings, child, folder, clones[0])
+        _run_here(settings, child, folder, clones[0], publish)
         return
+    how = [
+        flag for flag, given in (("--json", settings.json), ("--quiet", settings.quiet)) if given
+    ]
+    ports = [word for each in publish for word in ("--publish", each)]
     for new in clones:
-        click.echo(goingon.start(("clone", record.name, tag, new)))
-        _identify(new)
+        goingon.start((*how, "clone", *ports, "--", record.name, tag, new))
+        _say(settings, new)
 
 
-def _identify(name: str) -> None:
-    """Let the guest know that it is another machine, if an agent answers."""
-    import asyncio
-
-    from sampan.machine.agent import served
-    from sampan.machine.error import MachineError
-    from sampan.machine.saving import clone
+def _say(settings: Settings, name: str) -> None:
+    """Print the name of a clone that runs; as JSON, what is to be known of it."""
+    if not settings.json:
+        click.echo(name)
+        return
+    from sampan.machine.saving import identity
 
     record = target.store().record(name)
-    if record.made is None or not record.made.spec.agent:
-        return
-    control = target.reached(record).path
-
-    async def identify() -> None:
-        async with served.reach(control, deadline_s=_PATIENCE_S) as agent:
-            await clone.identify(agent, name)
-
-    try:
-        asyncio.run(identify())
-    except MachineError as error:
-        _log.warning("%s has still the identity of its original: %s", name, error)
+    if record.made is not None and record.run is not None:
+        known = {"mac": identity.mac(record.made.spec), "ports": record.run.ports}
+        click.echo(jsonout.line({"name": name, **known}), nl=False)
 
 
-def _run_here(settings: Settings, child: detach.Detached, folder: Path, new: str) -> None:
+def _run_here(
+    settings: Settings, child: detach.Detached, folder: Path, new: str, publish: tuple[str, ...]
+) -> None:
     from msgspec.structs import replace
 
-    from sampan.desktop import saved
+    from sampan.desktop import cloning, saved
     from sampan.machine.saving import clone, suspension
 
     state = suspension.read(folder)
-    wired = replace(saved.connected(folder), publish=(), address="")
+    wired = cloning.connected(state, saved.connected(folder), publish)
 
     def equip(claim: Claim) -> MachineSpec:
         claim.keep(_DISKS)

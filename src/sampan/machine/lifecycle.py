@@ -30,7 +30,7 @@ from sampan.machine.error import MachineEndedError, MachineTimeoutError
 from sampan.machine.forward import Forward
 from sampan.machine.model import End, MachineSpec, Verdict
 from sampan.machine.panic import PanicWatch
-from sampan.machine.saving import resumption, suspension
+from sampan.machine.saving import identity, resumption, suspension
 from sampan.machine.saving.mover import Mover
 from sampan.machine.saving.resumption import Origin
 from sampan.machine.saving.seat import Seat
@@ -130,7 +130,9 @@ class VM:
 
         It has the host ports it had before. The disks of a suspended machine must be as it left
         them; those of a snapshot are put back. `spec` may say where the machine is to be
-        different: its name, its ports, the files of its disks. What is in the folder stays.
+        different: its name, its ports, the files of its disks. With another name or MAC address
+        it is another machine, and its guest is told so by its agent (`saving.identity`). What is
+        in the folder stays.
 
         Raises:
             SuspensionError: it cannot be continued: damaged, or something of it has changed.
@@ -191,7 +193,8 @@ class VM:
                         telling = share_event.telling(spec.shares, vm.agent)
                         await leaving.enter_async_context(telling)
                     if origin is not None:
-                        await vm._mover.came_back()
+                        await vm._mover.came_back(origin.saved)
+                        await identity.assume(origin.saved, spec, vm)
                     if options.ready is not None:
                         await vm.wait_ready(options.ready)
                     yield vm

@@ -1,11 +1,11 @@
 """Several machines from one that was saved: each goes on from there, by itself.
 
 What each has of its own: a name, host ports, and disks, which are overlays (qcow2) over those that
-were saved; of these nothing may be written as long as there are clones. Where an agent answers,
-the guest gets a host name and a machine id, too.
+were saved; of these nothing may be written as long as there are clones. If an agent answered in
+the guest when it was saved, that gets a host name, a machine id and a MAC address, too
+(`identity`); else it keeps those it has in memory, and does no harm as long as each is on a
+network of its own, as those on QEMU's user networking are.
 
-What they share: the memory they were saved with, and in it the address of the network card. That
-does no harm as long as each is on a network of its own, as those on QEMU's user networking are.
 Linux (since 5.18, on x86) seeds its random numbers anew as soon as it goes on; other kernels go on
 with the same ones.
 """
@@ -13,31 +13,22 @@ with the same ones.
 from __future__ import annotations
 
 import asyncio
-import secrets
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
 from msgspec.structs import replace
 
-from sampan.base import log, proc
+from sampan.base import proc
 from sampan.errors import UnsupportedError, UsageError
-from sampan.machine.agent.client import Agent
-from sampan.machine.agent.error import AgentError
 from sampan.machine.device import Disk, DiskFormat
 from sampan.machine.drivers.qemu_argv import mac_address
-from sampan.machine.error import MachineTimeoutError
 from sampan.machine.lifecycle import VM, LaunchOptions
 from sampan.machine.model import MachineSpec, Network
-from sampan.machine.saving import suspension
+from sampan.machine.saving import identity, suspension
 from sampan.machine.saving.suspension import Suspension
 
-_log = log.get(__name__)
 _AT_ONCE = 4  # processes that start
-_IDENTITY = """
-echo "$1" > /etc/machine-id
-hostname "$0" && echo "$0" > /etc/hostname
-"""
 
 
 @asynccontextmanager
@@ -69,7 +60,7 @@ async def clones(
 
         async def start(spec: MachineSpec) -> VM:
             async with turns:
-                return await living.enter_async_context(_running(folder, spec, options))
+                return await living.enter_async_context(VM.resume_from(folder, options, spec=spec))
 
         living.callback(lambda: _remove(specs))
         for number in range(1, count + 1):
@@ -96,36 +87,10 @@ def variant(folder: Path, saved: Suspension, name: str, disks: Path) -> MachineS
     return replace(
         saved.spec,
         name=name,
-        mac=saved.spec.mac or mac_address(saved.spec.name),  # what the guest has in memory
+        mac=mac_address(name) if saved.has_agent else identity.mac(saved.spec),
         disks=own,
         publish=tuple(replace(each, host_port=0) for each in saved.spec.publish),
     )
-
-
-async def give_identity(vm: VM) -> None:
-    """Let the guest know that it is a machine of its own; nothing if it has no agent."""
-    if vm.spec.agent:
-        await identify(vm.agent, vm.spec.name)
-
-
-async def identify(agent: Agent, name: str) -> None:
-    """Give the guest a host name and a machine id; it keeps its own if that fails."""
-    try:
-        await agent.exec(
-            ["/bin/sh", "-c", _IDENTITY, name, secrets.token_hex(16)],
-            check=True,
-        )  # fmt: skip
-    except (AgentError, MachineTimeoutError) as error:
-        _log.warning("%s has still the identity of its original: %s", name, error)
-
-
-@asynccontextmanager
-async def _running(
-    folder: Path, spec: MachineSpec, options: LaunchOptions | None
-) -> AsyncIterator[VM]:
-    async with VM.resume_from(folder, options, spec=spec) as vm:
-        await give_identity(vm)
-        yield vm
 
 
 def _overlay(disk: Disk, copy: Path | str, target: Path) -> Disk:

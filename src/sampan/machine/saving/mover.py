@@ -70,6 +70,7 @@ class Mover:
     def __post_init__(self) -> None:
         self._verified: set[str] = set()
         self._setting_clock: asyncio.Task[None] | None = None
+        self._had_agent = False  # in the state it came back to
 
     async def suspend(
         self, folder: Path, progress: Progress | None,
@@ -135,7 +136,7 @@ class Mover:
         self.vm.console.skip()
         await self.vm.resume()
         self.vm.journal.record(Restored(folder=str(folder)))
-        await self.came_back()
+        await self.came_back(saved)
 
     async def relocate(self) -> float:
         """Move the running machine to a new process on this host.
@@ -162,8 +163,9 @@ class Mover:
         self.vm.journal.record(Moved(pid=self.seat.pid, downtime_s=downtime_s))
         return downtime_s
 
-    async def came_back(self) -> None:
-        """The machine goes on in a state of before: give it back what that cannot hold."""
+    async def came_back(self, saved: Suspension) -> None:
+        """The machine goes on as it was `saved`: give it back what that cannot hold."""
+        self._had_agent = saved.has_agent
         await self._movable.plug(self.spec, self.launch.accel)
         if self.launch.agent is not None:
             await self.close()
@@ -178,6 +180,14 @@ class Mover:
         if self._setting_clock is not None:
             self._setting_clock.cancel()
             await asyncio.wait((self._setting_clock,))
+
+    @property
+    def _has_agent(self) -> bool:
+        """Whether an agent answers, or is about to after the machine came back."""
+        if self.launch.agent is None:
+            return False
+        is_awaited = self._setting_clock is not None and not self._setting_clock.done()
+        return self.launch.agent.is_up or (is_awaited and self._had_agent)
 
     @property
     def _movable(self) -> Movable:
@@ -224,7 +234,7 @@ class Mover:
     ) -> Suspension:
         subject = resumption.Subject(
             spec=self.vm.spec, driver=self.driver, hypervisor=self.seat.occupant,
-            accel=self.launch.accel, forwards=self.vm.forwards,
+            accel=self.launch.accel, forwards=self.vm.forwards, has_agent=self._has_agent,
         )  # fmt: skip
         saved = await resumption.save(subject, folder, copy_disks=copy_disks, progress=progress)
         self._verified.add(saved.memory.sha256)

@@ -23,7 +23,7 @@ from sampan.errors import UnsupportedError
 from sampan.machine.driver import Capability, Driver, Hypervisor, Launch, Movable
 from sampan.machine.forward import Forward
 from sampan.machine.model import Accelerator, MachineSpec
-from sampan.machine.saving import suspension
+from sampan.machine.saving import identity, suspension
 from sampan.machine.saving.suspension import DiskState, Suspension, SuspensionError
 
 _FICLONE = 0x40049409  # linux/fs.h: share the blocks of another file, where that is possible
@@ -38,6 +38,7 @@ class Subject:
     hypervisor: Hypervisor
     accel: Accelerator
     forwards: tuple[Forward, ...]
+    has_agent: bool = False
 
 
 def check(driver: Driver, spec: MachineSpec, capability: Capability) -> None:
@@ -78,7 +79,7 @@ async def save(
         saved = Suspension(
             spec=absolute(subject.spec), driver=subject.driver.name, build=await hypervisor.build(),
             accel=subject.accel, memory=memory.file(), disks=disks, forwards=subject.forwards,
-            saved_s=(clock or SystemClock()).wall_s(),
+            saved_s=(clock or SystemClock()).wall_s(), has_agent=subject.has_agent,
         )  # fmt: skip
         made.commit(saved)
     return saved
@@ -95,10 +96,22 @@ class Origin:
 async def begin(
     driver: Driver, spec: MachineSpec, launch: Launch, origin: Origin | None
 ) -> Hypervisor:
-    """A process with the machine, paused: about to boot, or as it was in `origin` (see `start`)."""
+    """A process with the machine, paused: about to boot, or as it was in `origin` (see `start`).
+
+    The cable of its network card is pulled if that is to get another address
+    (`identity.changes_address`).
+    """
     if origin is None:
         return await driver.start(spec, launch)
-    return await start(driver, spec, launch, origin.folder, origin.saved)
+    is_readdressed = identity.changes_address(origin.saved, spec)
+    hypervisor = await start(driver, spec, launch, origin.folder, origin.saved)
+    if is_readdressed:
+        try:
+            await identity.pull(hypervisor)
+        except BaseException:
+            await hypervisor.kill()
+            raise
+    return hypervisor
 
 
 async def start(

@@ -61,7 +61,10 @@ class DiskState(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
 
 
 class Suspension(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """All that is known of a saved machine; `forwards` have the host ports it really had."""
+    """All that is known of a saved machine.
+
+    `forwards` have the host ports it really had. `has_agent` says that an agent answered in it.
+    """
 
     version: int = VERSION
     spec: MachineSpec
@@ -72,6 +75,7 @@ class Suspension(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     disks: tuple[DiskState, ...] = ()
     forwards: tuple[Forward, ...] = ()
     saved_s: float = 0.0
+    has_agent: bool = False
 
     @property
     def files(self) -> tuple[str, ...]:
