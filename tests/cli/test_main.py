@@ -229,6 +229,16 @@ def test_version_as_a_flag(sampan):
     assert sampan("-version").out == f"{package.__version__}\n"
 
 
+@pytest.mark.parametrize(("given", "frozen"), [("", True), ("['--version']", False)])
+def test_a_process_that_ends_looks_for_no_garbage(given, frozen):
+    code = (
+        "import gc, sys\nfrom sampan.cli import main\nsys.argv = ['sampan', '--version']\n"
+        f"main.main({given})\nsys.exit(not gc.get_freeze_count())"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, check=False)
+    assert (done.returncode == 0) is frozen
+
+
 def test_an_interrupt_ends_quietly_with_130(tmp_path):
     code = (
         "import os, signal, click\nfrom sampan.cli import main\n"

@@ -1,8 +1,7 @@
 import json
 import platform
-from importlib.metadata import PackageNotFoundError
-
-import pytest
+import tomllib
+from pathlib import Path
 
 import sampan as package
 
@@ -16,14 +15,7 @@ def test_version_in_each_form(sampan):
     }
 
 
-def test_a_tree_that_is_not_installed_says_so(monkeypatch):
-    def missing(name):
-        raise PackageNotFoundError(name)
-
-    monkeypatch.setattr("importlib.metadata.version", missing)
-    assert package.__version__ == "0+unknown"
-
-
-def test_package_has_nothing_else():
-    with pytest.raises(AttributeError, match="has no attribute 'nothing'"):
-        package.nothing  # noqa: B018
+def test_the_project_file_has_no_other_version():
+    project = tomllib.loads(Path(__file__).parents[2].joinpath("pyproject.toml").read_text())
+    assert project["project"]["dynamic"] == ["version"]
+    assert project["tool"]["hatch"]["version"] == {"path": "src/sampan/__init__.py"}

@@ -119,3 +119,17 @@ def test_starting_costs_little():
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.stderr.strip() == ""
     assert done.returncode == 0
+
+
+def test_starting_a_machine_costs_little():
+    """What `sampan run` loads has none of what only other verbs, and other machines, use."""
+    heavy = ["yaml", "h11", "importlib.metadata", "urllib3", "sampan.cli.net.serve",
+             "sampan.vhost.runtime.vsock_server", "sampan.net.runtime.control.client"]  # fmt: skip
+    code = (
+        "import sys\nimport sampan.cli.run, sampan.cli.target, sampan.desktop.session\n"
+        "import sampan.net.runtime.usernet, sampan.net.runtime.control.assembled\n"
+        f"sys.exit(' '.join(name for name in {heavy} if name in sys.modules) or 0)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.stderr.strip() == ""
+    assert done.returncode == 0

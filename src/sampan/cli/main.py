@@ -6,6 +6,7 @@ everything below raises. With `--json` the same facts are objects on stderr.
 
 from __future__ import annotations
 
+import gc
 import importlib
 import os
 import signal
@@ -184,8 +185,17 @@ def sampan(
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command line (default: that of this process) and return its exit status."""
-    words = list(sys.argv[1:] if arguments is None else arguments)
+    """Run one command line (default: that of this process) and return its exit status.
+
+    Without `arguments`, the process is expected to end afterwards.
+    """
+    status = _run(list(sys.argv[1:] if arguments is None else arguments))
+    if arguments is None:
+        gc.freeze()  # nobody has to look for garbage in what ends with the process
+    return status
+
+
+def _run(words: list[str]) -> int:
     _fill_standard_streams()
     try:
         with _terminable():

@@ -46,7 +46,7 @@ VERBS = (
     Verb("events", "sampan.cli.events:command", RUN, "Print what happened to machines."),
     Verb("stats", "sampan.cli.stats:command", RUN, "Print what machines use and do."),
     Verb("metadata", "sampan.cli.metadata:command", RUN, "Make discs with data for machines."),
-    Verb("net", "sampan.cli.net:command", RUN, "Run networks for machines; look into them."),
+    Verb("net", "sampan.cli.net.group:command", RUN, "Run networks for machines; look into them."),
     Verb("doctor", "sampan.cli.doctor:command", HOST, "Say which host programs are missing."),
     Verb("version", "sampan.cli.version:command", HOST, "Print the version."),
 )

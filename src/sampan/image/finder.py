@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 Fetch: TypeAlias = Callable[[Reference, Progress], object]
 """Brings an image into the cache and reports, or raises SampanError."""
-Packages: TypeAlias = "Callable[[], Options]"
+Packages: TypeAlias = Callable[[], "Options"]
 """Says how packages are built; asked only when there is one, for it is slow to import."""
 
 _PULLS = 4

@@ -2,7 +2,7 @@
 
 Knows nothing of images, documents or registries: it is given a kernel and an initrd. It does
 not know Sampan's network either: a machine takes the descriptor of a link, and
-`sampan.desktop.session` is the place that joins kits. ::
+`sampan.desktop.session` is the place that joins kits. For instance::
 
     from sampan import machine
 

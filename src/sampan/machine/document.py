@@ -1,4 +1,6 @@
-"""A machine's spec as a document: JSON for programs, YAML for people, the same fields. ::
+"""A machine's spec as a document: JSON for programs, YAML for people, the same fields.
+
+For instance::
 
     kernel: web-kernel
     initrd: web-initrd.img
@@ -16,20 +18,16 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NoReturn, TypeVar
+from typing import Any, TypeVar
 
 import msgspec
-import yaml
 
 from sampan.errors import SampanError, UsageError
 from sampan.machine.model import MachineSpec
 
 MAX_BYTES = 1 << 20
-MAX_DEPTH = 16
 
 _Document = TypeVar("_Document")
-_OPEN = (yaml.MappingStartEvent, yaml.SequenceStartEvent)
-_CLOSE = (yaml.MappingEndEvent, yaml.SequenceEndEvent)
 
 
 def enc(value: object) -> str:
@@ -66,8 +64,9 @@ def to_yaml(spec: MachineSpec) -> str:
     Raises:
         UsageError: a path or text of it is not UTF-8.
     """
-    plain = msgspec.json.decode(_encoded(spec, "a machine's spec"))
-    return str(yaml.safe_dump(plain, sort_keys=False, allow_unicode=True))
+    from sampan.machine import strictyaml
+
+    return strictyaml.write(msgspec.json.decode(_encoded(spec, "a machine's spec")))
 
 
 def from_json(data: bytes, *, name: str, folder: Path | None = None) -> MachineSpec:
@@ -85,13 +84,10 @@ def from_yaml(data: bytes, *, name: str, folder: Path | None = None) -> MachineS
     Raises:
         UsageError: it is no such document; the message names the field.
     """
+    from sampan.machine import strictyaml
+
     _check_size(data, name)
-    try:
-        plain = _constructed(data.decode("utf-8-sig"), name)
-    except UnicodeDecodeError as error:
-        raise UsageError(f"{name}: not UTF-8 text") from error
-    except (yaml.YAMLError, ValueError) as error:  # ValueError: no such date, too long a number
-        raise UsageError(f"{name}: not YAML: {_one_line(error)}") from error
+    plain = strictyaml.read(data, name=name)
     return _checked(
         lambda hook: msgspec.convert(plain, MachineSpec, dec_hook=hook), name=name, folder=folder
     )
@@ -163,40 +159,3 @@ def _checked(
         raise UsageError(f"{where}: {message[:1].lower()}{message[1:]}") from error
     except RecursionError as error:
         raise UsageError(f"{name}: nested too deeply") from error
-
-
-class _Loader(yaml.CSafeLoader):
-    """Safe, and refuses a key that is there twice."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        """Part of PyYAML's loaders."""
-        seen = set()
-        for key, _ in node.value:
-            if not isinstance(key, yaml.ScalarNode):
-                _refuse("a key has to be text", key.start_mark)
-            if key.value in seen:
-                _refuse(f"the key {key.value!r} is there twice", key.start_mark)
-            seen.add(key.value)
-        return super().construct_mapping(node, deep)
-
-
-def _constructed(text: str, name: str) -> object:
-    depth = 0
-    for event in yaml.parse(text, Loader=yaml.CSafeLoader):
-        depth += isinstance(event, _OPEN) - isinstance(event, _CLOSE)
-        if depth > MAX_DEPTH:
-            raise UsageError(f"{name}: nested too deeply")
-        if isinstance(event, yaml.AliasEvent):
-            _refuse("aliases are not taken", event.start_mark)
-    return yaml.load(text, Loader=_Loader)
-
-
-def _refuse(message: str, mark: Any) -> NoReturn:  # noqa: ANN401  a mark of either parser
-    raise yaml.MarkedYAMLError(problem=message, problem_mark=mark)
-
-
-def _one_line(error: Exception) -> str:
-    if isinstance(error, yaml.MarkedYAMLError) and error.problem_mark is not None:
-        mark = error.problem_mark
-        return f"line {mark.line + 1}, column {mark.column + 1}: {error.problem}"
-    return " ".join(str(error).split())

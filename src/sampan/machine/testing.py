@@ -1,4 +1,6 @@
-r"""For unit tests of code that uses machines: machines that act out scripts, without a hypervisor. ::
+r"""For unit tests of code that uses machines: machines that act out scripts, without a hypervisor.
+
+For instance::
 
     from sampan import machine
     from sampan.machine.testing import Await, FakeDriver, Finish, Say, Script, spec

@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from concurrent.futures import Future
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from sampan.base import unixsocket
 from sampan.errors import UsageError
@@ -26,7 +27,9 @@ from sampan.vhost.core.vsock_greeting import (
     names_for_guest_port,
     names_for_host_port,
 )
-from sampan.vhost.runtime.vsock_server import VsockServer
+
+if TYPE_CHECKING:
+    from sampan.vhost.runtime.vsock_server import VsockServer
 
 CONNECT_S = 15.0
 _BACKLOG = 128
@@ -134,6 +137,8 @@ def opened(wanted: Vsock | None, folder: Path) -> Iterator[Endpoint | None]:
     if wanted is None:
         yield None
         return
+    from sampan.vhost.runtime.vsock_server import VsockServer
+
     check(wanted)
     folder.mkdir(mode=0o700)
     device_path = folder / "device"

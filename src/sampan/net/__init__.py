@@ -1,7 +1,7 @@
 """The network kit: a virtual machine's Ethernet turned into host sockets.
 
 Usable alone, by `sampan net` and as a library; knows nothing of virtual machines but how their
-frames arrive.
+frames arrive. For instance::
 
     from sampan import net
     from sampan.net.services import forward
@@ -33,3 +33,7 @@ def __getattr__(name: str) -> object:
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(importlib.import_module(_HOMES[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -1,5 +1,7 @@
 """Hooks: functions of yours that see what machines do on the network, and may change it.
 
+One that does both::
+
     from sampan.net import hook
 
     @hook.on_http_request
@@ -8,7 +10,7 @@
             return hook.Refuse("no advertisements here")
         return hook.Rewrite(request.with_header("DNT", "1"))
 
-A hook gets a frozen value and answers with one of
+A hook gets a frozen value and answers with one of::
 
     None             nothing to say: the next hook is asked
     Allow()          it may pass: no further hook is asked

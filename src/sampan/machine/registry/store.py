@@ -1,4 +1,6 @@
-"""The machines that have names: a folder for each below one root, safe from crashes. ::
+"""The machines that have names: a folder for each below one root, safe from crashes.
+
+On disk::
 
     ROOT/.lock   held while machines come, go or are healed: for moments
     ROOT/NAME/   the folder of a machine (`place`), or a link to it
@@ -6,7 +8,7 @@
 A machine that is being run belongs to the process that holds its lock; everybody else only reads,
 or asks that process (`machine.supervise`). Whoever gets the lock of a machine that claims to run
 has found a crash, and heals it: ends the hypervisor that was left, removes its sockets, says in
-`run.json` what happened. Knows nothing of how machines are run. ::
+`run.json` what happened. Knows nothing of how machines are run. To run one::
 
     store = Store(root, version="1")
     with store.claim(spec, Wish(name="web", runtime_root=state.runtime_root())) as claim:

@@ -139,8 +139,12 @@ def test_garbage(pieces, start):
                 return
 
 
+def test_with_h11():
+    exchange.check()
+
+
 def test_without_h11(monkeypatch):
     monkeypatch.setitem(sys.modules, "h11", None)
     with pytest.raises(SampanError) as caught:
-        Exchange()
+        exchange.check()
     assert caught.value.hint == "pip install 'sampan[net]'"

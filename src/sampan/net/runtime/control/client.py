@@ -1,5 +1,7 @@
 """A program's end of the control API: blocking, typed, with nothing but the standard library.
 
+For instance::
+
     network = Client(Path("/run/user/1000/sampan/net/default.sock"))
     network.expose(*forward.parse("8080:80"))
 

@@ -8,6 +8,7 @@ It may not know about sockets or time.
 
 from __future__ import annotations
 
+import importlib.util
 import urllib.parse
 from http import HTTPStatus
 from typing import TYPE_CHECKING
@@ -32,20 +33,22 @@ class Refused(msgspec.Struct, frozen=True):
     response: Response
 
 
-class Exchange:
-    """One connection.
+def check() -> None:
+    """Say whether there can be exchanges, without loading what they take.
 
     Raises:
         SampanError: h11 is not installed.
     """
+    if importlib.util.find_spec("h11") is None:
+        raise SampanError("this installation has no control API", hint="pip install 'sampan[net]'")
+
+
+class Exchange:
+    """One connection. `check` beforehand whether h11 is there."""
 
     def __init__(self) -> None:
-        try:
-            import h11
-        except ImportError:
-            raise SampanError(
-                "this installation has no control API", hint="pip install 'sampan[net]'"
-            ) from None
+        import h11
+
         self._h11 = h11
         self._connection = h11.Connection(h11.SERVER, max_incomplete_event_size=MAX_HEAD)
         self._head: h11.Request | None = None

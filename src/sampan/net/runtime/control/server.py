@@ -17,7 +17,7 @@ from pathlib import Path
 
 from sampan.base import log
 from sampan.errors import ExitCode
-from sampan.net.runtime.control import fault, listener, model
+from sampan.net.runtime.control import exchange, fault, listener, model
 from sampan.net.runtime.control.connection import Connection
 from sampan.net.runtime.control.exchange import Exchange
 from sampan.net.runtime.control.message import Answer, Request, Response
@@ -40,7 +40,7 @@ class Server:
     """
 
     def __init__(self, loop: Loop, path: Path, answer: Callable[[Request], Answer]) -> None:
-        Exchange()  # says now if h11 is missing
+        exchange.check()
         self.path = path
         self._loop = loop
         self._answer = answer

@@ -1,0 +1,40 @@
+"""What is taken; what is refused is named. `test_document` has more, as users meet it."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sampan.errors import UsageError
+from sampan.machine import strictyaml
+
+SCALARS = st.none() | st.booleans() | st.integers() | st.text()
+PLAIN = st.recursive(
+    SCALARS,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
+    max_leaves=8,
+)
+
+
+@given(PLAIN)
+def test_what_was_written_can_be_read(plain):
+    assert strictyaml.read(strictyaml.write(plain).encode(), name="x") == plain
+
+
+def test_keys_stay_in_their_order():
+    assert strictyaml.write({"b": 1, "a": 2}) == "b: 1\na: 2\n"
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        (b"\xff", "not UTF-8 text"),
+        (b"a: 1\na: 2", "not YAML: line 2, column 1: the key 'a' is there twice"),
+        (b"a: &b 1\nc: *b", "not YAML: line 2, column 4: aliases are not taken"),
+        (b"[" * (strictyaml.MAX_DEPTH + 1), "nested too deeply"),
+        (b"- 2000-99-99", "not YAML: month must be in 1..12"),
+    ],
+)
+def test_what_is_refused_is_named(data, message):
+    with pytest.raises(UsageError) as caught:
+        strictyaml.read(data, name="vm.yml")
+    assert caught.value.message == f"vm.yml: {message}"
