@@ -3,6 +3,7 @@ import json
 import os
 import socket
 import stat
+from contextlib import suppress
 
 import msgspec
 import pytest
@@ -263,3 +264,24 @@ def test_what_answers_is_something_else(path):
 
     asyncio.run(main())
     assert socket.AF_UNIX
+
+
+@pytest.mark.parametrize("turns", range(8))
+def test_who_comes_when_serving_ends_is_sent_away(path, turns):
+    """However far the loop has got with the connection: nobody would serve it, or end it."""
+    faults = []
+
+    async def main():
+        loop = asyncio.get_running_loop()
+        loop.set_exception_handler(lambda _, what: faults.append(what))
+        with socket.socket(socket.AF_UNIX) as client:
+            async with Server().serving(path):
+                client.connect(str(path))
+                for _ in range(turns):
+                    await asyncio.sleep(0)
+            client.setblocking(False)
+            with suppress(ConnectionResetError):  # it was not even accepted
+                assert await loop.sock_recv(client, 1) == b""
+
+    asyncio.run(main())
+    assert not faults

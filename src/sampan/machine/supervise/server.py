@@ -72,6 +72,7 @@ class Server:
     def __init__(self) -> None:
         self._methods: dict[str, _Method] = {}
         self._connections: set[_Connection] = set()
+        self._is_serving = False
         self.tasks: asyncio.TaskGroup
 
     @property
@@ -96,11 +97,19 @@ class Server:
         bound = unixsocket.bind(path)
         async with asyncio.TaskGroup() as self.tasks:
             server = await loop.create_unix_server(lambda: _Connection(self), sock=bound.socket)
+            self._is_serving = True
             try:
                 yield
             finally:
-                server.close()
-                _remove(path)
+                self._is_serving = False
+                loop.remove_reader(bound.socket)
+                try:
+                    # who was accepted is ours by the next turn; a server that is closed before
+                    # that forgets about them, and they would wait for ever
+                    await asyncio.sleep(0)
+                finally:
+                    server.close()
+                    _remove(path)
                 await self._finish()
 
     async def _finish(self) -> None:
@@ -111,7 +120,9 @@ class Server:
             each.task.cancel()
 
     def admit(self, connection: _Connection) -> bool:
-        """Take note of a connection, unless there are too many."""
+        """Take note of a connection, unless there are too many or it comes too late."""
+        if not self._is_serving:  # it was accepted before the socket was closed
+            return False
         if len(self._connections) >= MAX_CONNECTIONS:
             _log.warning("too many connections to a machine's control socket")
             return False
