@@ -5,12 +5,9 @@ import signal
 import socket
 import subprocess
 import sys
-from pathlib import Path
 from typing import Any
 
 import pytest
-
-from sampan.cli import run as verb
 
 COMMAND = (
     sys.executable,
@@ -255,10 +252,3 @@ def test_too_little_memory(sampan, system, tmp_path):
     assert done.status == 1
     assert "100 MiB of memory is too little: the kernel could not unpack web-initrd.img" in done.err
     assert "256 MiB would do (--mem 256)" in done.err
-
-
-def test_runtime_folder(tmp_path):
-    assert verb.runtime_folder({}) is None
-    assert verb.runtime_folder({"XDG_RUNTIME_DIR": str(tmp_path)}) == tmp_path / "sampan"
-    assert verb.runtime_folder({"XDG_RUNTIME_DIR": str(tmp_path / "gone")}) is None
-    assert verb.runtime_folder({"SAMPAN_RUNTIME_DIR": "here"}) == Path("here").absolute()

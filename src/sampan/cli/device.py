@@ -165,23 +165,32 @@ def _equipped(
     )
 
 
-@contextmanager
-def console_output(flags: Flags, state: Path) -> Iterator[int | None]:
-    """A descriptor for the console, if it is to go into a file; a pipe waits for its reader.
+def console_path(flags: Flags, state: Path) -> Path | None:
+    """The file that the console is to go to; None: none.
 
     Raises:
-        UsageError: the file cannot be written.
+        UsageError: there are two.
     """
     if flags.console and flags.console_file:
         raise UsageError(
             "the console can go to one file only", hint="say --console or --console-file"
         )
     path = state / CONSOLE_FILE if flags.console_file else flags.console
+    return None if path is None else path.absolute()
+
+
+@contextmanager
+def console_output(path: Path | None, *, make_folder: bool = False) -> Iterator[int | None]:
+    """A descriptor for the console, if it is to go into a file; a pipe waits for its reader.
+
+    Raises:
+        UsageError: the file cannot be written.
+    """
     if path is None:
         yield None
         return
-    if flags.console_file:
-        _make(state)
+    if make_folder:
+        _make(path.parent)
     try:
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
     except OSError as error:

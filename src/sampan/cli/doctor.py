@@ -96,7 +96,7 @@ def examine(tool: Tool) -> Finding:
 
 
 def _selftest(settings: Settings) -> None:
-    from sampan.cli.run import runtime_folder
+    from sampan.cli.launch import runtime_folder
     from sampan.machine import selftest
     from sampan.machine.error import MachineError
 

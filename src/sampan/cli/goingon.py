@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sampan.cli import detach, report, target
-from sampan.cli.run import runtime_folder
+from sampan.cli.launch import runtime_folder
 from sampan.cli.settings import Settings
 from sampan.errors import ExitCode, SampanError
 
@@ -23,15 +23,15 @@ class FailedError(SampanError):
     """A machine did not go on; the process that tried has said why."""
 
 
-def start(words: Sequence[str]) -> str:
+def start(words: Sequence[str], failed: str = "the machine did not go on") -> str:
     """Let `sampan` with `words`, which calls `run_here`, run a machine in the background; its name.
 
     Raises:
-        FailedError: it did not start.
+        FailedError: it did not start; `failed` says so.
     """
     started = detach.start(words)
     if not started.name:
-        error = FailedError("the machine did not go on")
+        error = FailedError(failed)
         error.exit_code = ExitCode(started.status)  # type: ignore[misc]  # of this one
         raise error
     return started.name
@@ -47,7 +47,7 @@ def run_here(
 
     `equip` may change the spec once the machine has a folder; `began` is called with that folder.
     """
-    from sampan.desktop import session
+    from sampan.desktop import session, setup
     from sampan.machine.registry import place
     from sampan.machine.registry.claim import Wish
     from sampan.machine.state import runtime_root
@@ -62,6 +62,8 @@ def run_here(
         if equip is not None:
             spec = equip(claim)
             claim.describe(spec)
+        if setup.read(claim.folder) is None:
+            setup.write(claim.folder, setup.Setup(network=wired))
 
         def reported(event: session.Event) -> None:
             says(event)

@@ -74,14 +74,20 @@ def connection(flags: Flags, chosen: Backend, runtime_root: Path | None) -> Opti
     """
     from msgspec.structs import replace
 
-    return replace(
+    options = replace(
         _networking(flags.networking, chosen),
         publish=flags.publish,
         address=flags.ip,
         settings=setting.build(flags.wanted) if flags.wanted else None,
-        control_folder=_control_folder(),
-        runtime_root=runtime_root,
     )
+    return here(options, runtime_root)
+
+
+def here(options: Options, runtime_root: Path | None) -> Options:
+    """`options` with the folders of this process."""
+    from msgspec.structs import replace
+
+    return replace(options, control_folder=_control_folder(), runtime_root=runtime_root)
 
 
 def _networking(text: str, chosen: Backend) -> Options:
@@ -106,7 +112,7 @@ def _networking(text: str, chosen: Backend) -> Options:
     if kind is Networking.VPNKIT and more in chosen.links:
         return Options(link=chosen.links[more])
     if kind is Networking.VPNKIT and "/" in more and "," not in more:
-        return Options(join=Path(more), link=chosen.link)
+        return Options(join=Path(more).absolute(), link=chosen.link)
     raise UsageError(
         f"--networking: {more!r} says nothing about {name}",
         hint=f"say vpnkit, or vpnkit with {', '.join((*chosen.links, 'the path of a socket'))}",

@@ -41,7 +41,7 @@ def command(settings: Settings, everything: bool, only_names: bool) -> None:
         return
     now_s = SystemClock().wall_s()
     if settings.json:
-        sys.stdout.writelines(jsonout.line(_as_object(each)) for each in found)
+        sys.stdout.writelines(jsonout.line(as_object(each)) for each in found)
         return
     rows = [_row(each, now_s) for each in found]
     click.echo(render.table(_HEADER, rows), nl=False)
@@ -71,7 +71,8 @@ def _row(record: Record, now_s: float) -> tuple[str, ...]:
     )
 
 
-def _as_object(record: Record) -> dict[str, object]:
+def as_object(record: Record) -> dict[str, object]:
+    """A machine, for programs; the keys are part of the interface."""
     run, spec = record.run, None if record.made is None else record.made.spec
     return {
         "name": record.name,

@@ -3,19 +3,27 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from sampan.cli import backend, detach, device, enrol, hardware, networking, report, share, vsock
+from sampan.cli import (
+    backend,
+    detach,
+    device,
+    enrol,
+    hardware,
+    launch,
+    networking,
+    share,
+    vsock,
+)
 from sampan.cli.settings import Settings
 from sampan.errors import ExitCode
 
 if TYPE_CHECKING:
-    from sampan.desktop import session
     from sampan.machine.device import DiskFormat
     from sampan.machine.model import MachineSpec
     from sampan.machine.registry.claim import Claim
@@ -73,7 +81,7 @@ def command(
     BACKEND is qemu, or on a Mac vfkit (also: virtualization, virtualization.framework) or
     hyperkit. The drivers of these two were never run on a Mac.
     """
-    from sampan.desktop import bundle, session
+    from sampan.desktop import bundle, setup
     from sampan.machine import driver as drivers
     from sampan.machine.state import runtime_root
 
@@ -86,13 +94,18 @@ def command(
     spec = share.shared(spec, shares)
     state = enrolment.state or device.state_folder(path)
     spec = vsock.plugged(spec, vsock_ports, state)
-    sockets = runtime_folder(os.environ)
+    sockets = launch.runtime_folder(os.environ)
     wired = networking.connection(connected, chosen, sockets)
     planned = device.planned(spec, devices, state, chosen.disk_format)
     drivers.check(driver, planned)  # before anything is made for it
     if dry_run:
         click.echo(backend.preview(chosen, planned, wired, sockets))
         return ExitCode.DONE
+    how = setup.Setup(
+        driver=chosen.value, network=wired, power_off_deadline_s=stop_timeout,
+        virtiofsd=shares.virtiofsd, state=_absolute(enrolment.state),
+        console=device.console_path(devices, state),
+    )  # fmt: skip
     keeps = state if device.keeps_files(devices) or vsock_ports else None
     root = runtime_root(sockets)
     with ExitStack() as stack:
@@ -100,19 +113,13 @@ def command(
             enrol.enrolled(settings, enrolment, spec, keeps=keeps, runtime_root=root)
         )
         spec = _equipped(spec, devices, state, claim, chosen.disk_format)
+        if claim is not None:
+            setup.write(claim.folder, how)
         with enrol.keeping(claim):
-            console = stack.enter_context(device.console_output(devices, state))
-        options = session.Options(
-            stdio=_stdio(console, is_detached=enrolment.detached),
-            network=wired,
-            runtime_root=root,
-            power_off_deadline_s=stop_timeout,
-            claim=claim,
-            driver=driver,
-        )
-        says = report.reporter(settings, spec.name)
-        outcome = session.run(spec, options, _letting_go(says, child, claim))
-    return _status(outcome, stop_timeout)
+            console = stack.enter_context(
+                device.console_output(how.console, make_folder=devices.console_file)
+            )
+        return launch.attended(settings, spec, how, claim, child, console)
 
 
 def _equipped(
@@ -134,72 +141,12 @@ def _equipped(
     return spec
 
 
+def _absolute(path: Path | None) -> Path | None:
+    return None if path is None else path.absolute()
+
+
 def _detached(settings: Settings) -> int:
     started = detach.start(settings.words)
     if started.name:
         click.echo(started.name)
     return started.status
-
-
-def _letting_go(
-    says: Callable[[session.Event], None], child: detach.Detached | None, claim: Claim | None
-) -> Callable[[session.Event], None]:
-    """`says`, and let go of the terminal, if we are to, when the machine runs."""
-    from sampan.desktop import session
-    from sampan.machine.registry import place as files
-
-    if child is None or claim is None:
-        return says
-
-    def reported(event: session.Event) -> None:
-        says(event)
-        if isinstance(event, session.Started):
-            child.ready(claim.name, claim.folder / files.SUPERVISOR_LOG)
-
-    return reported
-
-
-def runtime_folder(environment: Mapping[str, str]) -> Path | None:
-    """Where sockets live: `SAMPAN_RUNTIME_DIR`, else `$XDG_RUNTIME_DIR/sampan`, else None."""
-    if own := environment.get("SAMPAN_RUNTIME_DIR"):
-        return Path(own).absolute()
-    base = Path(environment.get("XDG_RUNTIME_DIR", ""))
-    return base / "sampan" if base.is_absolute() and base.is_dir() else None
-
-
-def _stdio(file: int | None, *, is_detached: bool) -> session.Stdio:
-    from sampan.desktop import session
-
-    if file is None and is_detached:  # its console is in its transcript, and for `sampan console`
-        file = os.open(os.devnull, os.O_WRONLY | os.O_CLOEXEC)
-    if file is not None:
-        return session.Stdio(output=file, keyboard=None, plain=True)
-    output = 1
-    is_terminal = os.isatty(output)
-    keyboard = 0 if is_terminal and os.isatty(0) else None
-    return session.Stdio(output=output, keyboard=keyboard, plain=not is_terminal)
-
-
-def _status(outcome: session.Outcome, stop_timeout_s: float) -> ExitCode:
-    """The exit status of a session.
-
-    Raises:
-        SampanError: the machine did not end well.
-    """
-    from sampan.desktop.session import Cause
-    from sampan.machine.error import MachineError
-    from sampan.machine.model import Ending
-
-    end = outcome.end
-    if end.ending in (Ending.PANICKED, Ending.DIED):
-        raise MachineError(end.detail)
-    if outcome.cause is Cause.INTERRUPT:
-        return ExitCode.INTERRUPTED
-    if end.ending is Ending.FORCED and outcome.cause is Cause.COMMAND:
-        raise MachineError("the machine was ended by another command: sampan stop, kill or rm")
-    if end.ending is Ending.FORCED and outcome.cause is Cause.SIGNAL:
-        raise MachineError(
-            f"the guest did not power off within {stop_timeout_s:g} s, and was ended",
-            hint="does it run something that listens to the power button, such as acpid?",
-        )
-    return ExitCode.DONE

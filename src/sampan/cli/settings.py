@@ -30,6 +30,12 @@ class Settings(NamedTuple):
     json: bool = False
     words: tuple[str, ...] = ()
 
+    def globals(self) -> tuple[str, ...]:
+        """The global flags about what is said, for another `sampan` that works for this one."""
+        quiet = ("--quiet",) if self.quiet else ()
+        json = ("--json",) if self.json else ()
+        return (*quiet, *json, "--verbose", str(self.verbosity))
+
     def progress(self) -> Progress:
         """Where long work of this command reports: bars, lines or nothing."""
         from sampan.cli import render

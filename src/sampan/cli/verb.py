@@ -28,6 +28,7 @@ VERBS = (
     Verb("cache", "sampan.cli.cache:command", BUILD, "Look at and change the image cache."),
     Verb("schema", "sampan.cli.schema:command", BUILD, "Print the JSON Schema of the YAML file."),
     Verb("run", "sampan.cli.run:command", RUN, "Boot a built system in a virtual machine."),
+    Verb("start", "sampan.cli.start:command", RUN, "Boot machines that were run before."),
     Verb("ps", "sampan.cli.ps:command", RUN, "List machines."),
     Verb("stop", "sampan.cli.stop:command", RUN, "Power machines off."),
     Verb("kill", "sampan.cli.kill:command", RUN, "End machines at once."),

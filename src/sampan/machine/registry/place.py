@@ -39,7 +39,9 @@ MADE, RUN, LOCK = "machine.json", "run.json", "lock"
 CONSOLE_LOG, SUPERVISOR_LOG, TTY = "transcript.log", "sampan.log", "tty"
 SUSPENDED = "suspended.json"
 """The file whose presence says that a machine is suspended; whoever resumes it removes it."""
-FILES = (CONSOLE_LOG, f"{CONSOLE_LOG}.1", SUPERVISOR_LOG, TTY, SUSPENDED, RUN, MADE, LOCK)
+SETUP = "setup.json"
+"""How it is run, as opposed to what it is; written and read by whoever runs machines."""
+FILES = (CONSOLE_LOG, f"{CONSOLE_LOG}.1", SUPERVISOR_LOG, TTY, SUSPENDED, SETUP, RUN, MADE, LOCK)
 """All that is in a machine's folder by itself, in the order of removal."""
 
 
