@@ -139,3 +139,6 @@ def test_failures_to_start_pass_through(play):
     with pytest.raises(SampanError, match="QEMU did not start"):
         play("silent")
     assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+    for thread in threading.enumerate():
+        if thread.name == "console output":  # it has been told to end
+            thread.join()

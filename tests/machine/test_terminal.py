@@ -1,6 +1,8 @@
 import asyncio
+import fcntl
 import os
 import pty
+import resource
 import termios
 
 import pytest
@@ -133,9 +135,15 @@ def test_a_slow_reader_makes_the_guest_wait():
     assert asyncio.run(run()) == ["pause", "resume"]
 
 
-def test_a_non_blocking_descriptor():
+@pytest.mark.parametrize("number", [0, 1024])  # from 1024 on select(2) does not take them
+def test_a_non_blocking_descriptor(number):
+    if resource.getrlimit(resource.RLIMIT_NOFILE)[0] <= number:
+        pytest.skip("no such descriptors here")
+
     async def run():
-        reading, writing = os.pipe()
+        reading, low = os.pipe()
+        writing = fcntl.fcntl(low, fcntl.F_DUPFD_CLOEXEC, number)
+        os.close(low)
         os.set_blocking(writing, False)
         output = terminal.Output(writing, plain=False)
         output.write(b"x" * 200_000)

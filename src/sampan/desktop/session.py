@@ -175,7 +175,11 @@ class _Session:
             if self._supervisor is not None:
                 self._supervisor.prepare(console)
 
-        with self._signals(), network.connection(spec, self._options.network, stop) as connection:
+        with (
+            closing(output),
+            self._signals(),
+            network.connection(spec, self._options.network, stop) as connection,
+        ):
             link = connection.link
             launch = LaunchOptions(
                 driver=self._options.driver,

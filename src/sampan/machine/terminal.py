@@ -132,10 +132,14 @@ class Output:
 
     async def drain(self) -> None:
         """Wait until all is written, or its reader is gone. Nothing may be written afterwards."""
+        self.close()
+        await self._drained.wait()
+
+    def close(self) -> None:
+        """Let the thread end when all is written, and do not wait for that; as `drain`."""
         with self._state:
             self._closing = True
             self._state.notify()
-        await self._drained.wait()
 
     def _write_all(self) -> None:
         while (data := self._next()) is not None:
@@ -206,4 +210,6 @@ def _write(descriptor: int, data: bytes) -> None:
         try:
             view = view[os.write(descriptor, view) :]
         except BlockingIOError:  # whoever gave us the descriptor made it non-blocking
-            select.select([], [descriptor], [])
+            poll = select.poll()  # unlike select it takes descriptors of any number
+            poll.register(descriptor, select.POLLOUT)
+            poll.poll()
