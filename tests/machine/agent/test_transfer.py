@@ -1,6 +1,7 @@
 """Copies with a guest that answers as it likes; true ones are in test_client."""
 
 import asyncio
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -63,6 +64,8 @@ def test_a_guest_that_refuses_is_heard(tmp_path):
     with pytest.raises(AgentError, match=r"in the machine: disk full$"):
         asyncio.run(transfer.send(channel, str(tmp_path)))
     assert len(channel.written) < 600_000
+    opened = [each.resolve() for each in Path("/proc/self/fd").iterdir()]
+    assert tmp_path / "file" not in opened
 
 
 def test_a_guest_that_does_not_say_why():

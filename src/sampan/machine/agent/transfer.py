@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 
 from sampan.base.agent import tree
 from sampan.machine.agent import program
@@ -42,6 +42,7 @@ async def send(channel: Channel, source: str) -> None:
     try:
         while data := await asyncio.to_thread(next, pieces, b""):
             if not await channel.write(data):
+                pieces.close()  # and with it the file that is being read
                 break
     except tree.TreeError as error:
         raise AgentError(f"cannot copy {source}: {error}") from error
@@ -89,7 +90,7 @@ async def _finish(channel: Channel, said: bytes) -> None:
         raise AgentError(f"in the machine: {text}")
 
 
-def _batches(pieces: Iterator[bytes]) -> Iterator[bytes]:
+def _batches(pieces: Iterator[bytes]) -> Generator[bytes, None, None]:
     """Fewer, larger pieces: a thread is asked for each."""
     batch = bytearray()
     for piece in pieces:

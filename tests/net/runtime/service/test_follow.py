@@ -1,4 +1,5 @@
 import os
+from pathlib import Path
 
 import pytest
 
@@ -63,3 +64,4 @@ def test_what_is_no_file(path):
     folder = FollowedFile(path.parent)
     assert folder.look(0) is None
     assert "Is a directory" in folder.problem
+    assert path.parent not in (each.resolve() for each in Path("/proc/self/fd").iterdir())

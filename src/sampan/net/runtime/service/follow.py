@@ -36,8 +36,8 @@ class FollowedFile:
             mark = status.st_mtime_ns, status.st_size, status.st_ino
             if mark == self._seen:
                 return None
-            descriptor = os.open(self.path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-            with os.fdopen(descriptor, "rb") as stream:
+            # (which closes what it cannot read, as a folder; os.fdopen does not)
+            with open(self.path, "rb", opener=_without_waiting) as stream:
                 data = stream.read(MAX_SIZE)
         except OSError as error:
             self.problem = f"cannot read {self.path}: {error.strerror}"
@@ -45,3 +45,8 @@ class FollowedFile:
         self.problem = ""
         self._seen = mark
         return (data or b"").decode("utf-8", "replace")
+
+
+def _without_waiting(path: str, flags: int) -> int:
+    """Open a file that may be a pipe nobody writes to."""
+    return os.open(path, flags | os.O_NONBLOCK)
