@@ -1,5 +1,6 @@
 """What tests of more than one package need."""
 
+import logging
 import os
 import shutil
 import sys
@@ -18,6 +19,16 @@ settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "house"))
 pytest_plugins = ["pytester"]  # for tests of our own plugin
 
 FAKE_QEMU = Path(__file__).parent / "machine" / "fake_qemu.py"
+
+
+@pytest.fixture(autouse=True)
+def log_as_before() -> Iterator[None]:
+    """A command points the log at stderr, which is another one in the next test."""
+    logger = logging.getLogger("sampan")
+    handlers, level = logger.handlers[:], logger.level
+    yield
+    logger.handlers[:] = handlers
+    logger.setLevel(level)
 
 
 @pytest.fixture

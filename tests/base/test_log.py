@@ -1,17 +1,6 @@
-import logging
-
 import pytest
 
 from sampan.base import log
-
-
-@pytest.fixture(autouse=True)
-def quiet_afterwards():
-    root = logging.getLogger("sampan")
-    before = root.handlers[:], root.level
-    yield
-    root.handlers[:], level = before
-    root.setLevel(level)
 
 
 def test_a_library_is_silent(capfd):
