@@ -32,8 +32,10 @@ def copied(monkeypatch):
 
     monkeypatch.setattr(exec_, "reached", reached)
     monkeypatch.setattr(target, "store", lambda: None)
-    monkeypatch.setattr(target, "healed", lambda store, name: name)
-    monkeypatch.setattr(target, "reached", lambda name: SimpleNamespace(path=name))
+    monkeypatch.setattr(
+        target, "healed", lambda store, name: SimpleNamespace(name=name, status="running")
+    )
+    monkeypatch.setattr(target, "reached", lambda record: SimpleNamespace(path=record.name))
     return calls
 
 

@@ -12,6 +12,7 @@ from types import SimpleNamespace
 
 import pytest
 
+from sampan.cli import exec as exec_
 from sampan.cli import target
 from sampan.cli.main import main
 from sampan.guest.remote.place import Place
@@ -19,6 +20,7 @@ from sampan.guest.remote.server import Agent as GuestAgent
 from sampan.machine.agent import served
 from sampan.machine.agent.client import Agent
 from sampan.machine.agent.link import Link, Plug
+from sampan.machine.registry.record import Status
 from sampan.machine.supervise.server import Server
 
 
@@ -53,7 +55,7 @@ def serve(tmp_path, monkeypatch):
     """Makes "web" a machine that runs, with an agent unless told otherwise."""
     threads = []
 
-    def begin(*, offers=True):
+    def begin(*, offers=True, status=Status.RUNNING):
         ours, theirs = socket.socketpair()
         pid = _fork_guest(ours, theirs)
         started = threading.Event()
@@ -65,8 +67,9 @@ def serve(tmp_path, monkeypatch):
         started.wait(20)
         threads.append((thread, finish, ours, pid))
         monkeypatch.setattr(target, "store", lambda: None)
-        monkeypatch.setattr(target, "healed", lambda store, name: name)
-        monkeypatch.setattr(target, "reached", lambda name: SimpleNamespace(path=path))
+        record = SimpleNamespace(name="web", status=status)
+        monkeypatch.setattr(target, "healed", lambda store, name: record)
+        monkeypatch.setattr(target, "reached", lambda record: SimpleNamespace(path=path))
 
     yield begin
     for thread, finish, ours, pid in threads:
@@ -143,6 +146,13 @@ def test_ctrl_c_goes_to_the_program(web, capfd):
     assert capfd.readouterr().out == "got it\n"
 
 
+@pytest.mark.parametrize("words", [["exec", "web", "true"], ["cp", "web:/etc/hostname", "x"]])
+def test_a_paused_machine(serve, capfd, words):
+    serve(status=Status.PAUSED)
+    assert main(words) == 1
+    assert capfd.readouterr().err == "sampan: web is paused\n  hint: sampan resume web\n"
+
+
 @pytest.mark.parametrize(
     ("words", "status", "said"),
     [
@@ -167,11 +177,12 @@ CODE = """
 import sys
 from pathlib import Path
 from types import SimpleNamespace
-from sampan.cli import target
+from sampan.cli import exec, target
 from sampan.cli.main import main
 target.store = lambda: None
-target.healed = lambda store, name: name
-target.reached = lambda name: SimpleNamespace(path=Path(sys.argv[1]))
+target.healed = lambda store, name: SimpleNamespace(name=name, status="running")
+target.reached = lambda record: SimpleNamespace(path=Path(sys.argv[1]))
+exec._GRACE_S = float(sys.argv.pop(2))
 sys.exit(main(sys.argv[2:]))
 """
 
@@ -180,8 +191,9 @@ sys.exit(main(sys.argv[2:]))
 def process(web, tmp_path):
     """Starts `sampan exec` as a process of its own."""
 
-    def start(*words, **streams):
-        command = [sys.executable, "-c", CODE, str(tmp_path / "control"), "exec", *words]
+    def start(*words, grace_s=60, **streams):
+        control = str(tmp_path / "control")
+        command = [sys.executable, "-c", CODE, control, str(grace_s), "exec", *words]
         return subprocess.Popen(command, **streams)
 
     return start
@@ -219,6 +231,35 @@ def test_ended_from_outside(process):
         child.terminate()
         assert child.stdout.read() == b"bye\n"
         assert child.wait(20) == 3
+
+
+def _deaf(*signals):
+    return ["sh", "-c", f"trap 'echo no' {' '.join(signals)}; echo on; while :; do sleep 0.1; done"]
+
+
+def test_ctrl_c_thrice_leaves_a_program_that_does_not_care(process):
+    with process("web", *_deaf("INT"), stdout=subprocess.PIPE) as child:
+        assert child.stdout.readline() == b"on\n"
+        for _ in range(2):
+            child.send_signal(signal.SIGINT)
+            assert child.stdout.readline() == b"no\n"
+        child.send_signal(signal.SIGINT)
+        assert child.wait(20) == 130
+
+
+def test_a_program_that_is_told_to_end_and_does_not_is_left(process):
+    with process("web", *_deaf("TERM"), grace_s=0, stdout=subprocess.PIPE) as child:
+        assert child.stdout.readline() == b"on\n"
+        child.terminate()
+        assert child.wait(20) == 143
+
+
+def test_what_is_waited_for_is_said_on_a_terminal(monkeypatch, capsys):
+    exec_._say_what_is_waited_for(30.0)
+    assert capsys.readouterr().err == ""
+    monkeypatch.setattr(os, "isatty", lambda descriptor: True)
+    exec_._say_what_is_waited_for(30.0)
+    assert "waiting for the agent in the machine, 30 s at most" in capsys.readouterr().err
 
 
 def test_a_machine_whose_system_has_no_agent(machines):

@@ -62,7 +62,7 @@ def _side(text: str) -> _Side:
 
 async def _copy(start: _Side, end: _Side, container: str, wait_s: float) -> None:
     record = target.healed(target.store(), start.machine or end.machine)
-    async with exec_.reached(target.reached(record).path, wait_s) as agent:
+    async with exec_.reached(target.awake(record).path, wait_s) as agent:
         if start.machine:
             await agent.copy_from(start.path, end.path, container=container)
         else:

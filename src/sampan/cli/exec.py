@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import functools
+import itertools
 import os
 import select
 import signal
@@ -33,6 +35,9 @@ exit status is that of the program: 127 if it is not there, 128 + N if signal N 
 """
 _IN, _OUT, _ERR = 0, 1, 2
 _PIECE = 32 << 10
+_SILENT_S = 2.0  # then it is said on a terminal what is waited for
+_GRACE_S = 5.0  # for a program that was told to end
+_MOST_INTERRUPTS = 3  # who says it so often does not want to wait for the program
 
 
 @click.command(
@@ -69,7 +74,7 @@ def command(
 
     if tty and not os.isatty(_IN):
         raise UsageError("there is no terminal here", hint="leave -t away")
-    control = target.reached(target.healed(target.store(), name)).path
+    control = target.awake(target.healed(target.store(), name)).path
     wanted = Command(
         argv=argv,
         env=_environment(env, tty=tty),
@@ -108,14 +113,23 @@ async def reached(control: Path, wait_s: float) -> AsyncIterator[Agent]:
     from sampan.machine.agent import NoAgentError, served
     from sampan.machine.supervise.protocol import UnknownMethodError
 
+    told = asyncio.get_running_loop().call_later(_SILENT_S, _say_what_is_waited_for, wait_s)
     try:
         async with served.reach(control, deadline_s=wait_s) as agent:
+            told.cancel()
             yield agent
     except UnknownMethodError as error:
         raise NoAgentError(
             "the machine has no channel to an agent",
             hint="drivers other than qemu have none, and machines of older versions",
         ) from error
+    finally:
+        told.cancel()
+
+
+def _say_what_is_waited_for(wait_s: float) -> None:
+    if os.isatty(_ERR):
+        click.echo(f"sampan: waiting for the agent in the machine, {wait_s:g} s at most", err=True)
 
 
 async def _run(control: Path, wanted: Command, *, wait_s: float, has_input: bool) -> int:
@@ -125,11 +139,16 @@ async def _run(control: Path, wanted: Command, *, wait_s: float, has_input: bool
                 from sampan.machine import terminal
 
                 undo.enter_context(terminal.raw_mode(_IN))
-            undo.enter_context(_signals(program, wanted))
-            async with asyncio.TaskGroup() as tasks:
-                feeding = tasks.create_task(_feed(program, has_input=has_input), name="input")
-                failure = await _show(program)
-                feeding.cancel()
+            left = undo.enter_context(_signals(program, wanted))
+            try:
+                async with asyncio.TaskGroup() as tasks:
+                    feeding = tasks.create_task(_feed(program, has_input=has_input), name="input")
+                    failure = await _show(program)
+                    feeding.cancel()
+            except asyncio.CancelledError:
+                if not left:
+                    raise
+                return 128 + left[0]
             if failure is not None:
                 raise failure
             return await program.wait()
@@ -177,19 +196,41 @@ def _finish(waiting: asyncio.Future[None]) -> None:
 
 
 @contextmanager
-def _signals(program: Program, wanted: Command) -> Iterator[None]:
-    """Pass signals on to the program, and the size of the terminal."""
-    loop = asyncio.get_running_loop()
+def _signals(program: Program, wanted: Command) -> Iterator[list[int]]:
+    """Pass signals on to the program, and the size of the terminal.
+
+    A machine may be stuck, and a program deaf: then the task is cancelled, and what is given has
+    the signal that was for it.
+    """
+    loop, task = asyncio.get_running_loop(), asyncio.current_task()
+    assert task is not None
+    interrupts = itertools.count(1)
+    left: list[int] = []
+
+    def leave(number: int) -> None:
+        left.append(number)
+        task.cancel()
+
+    def interrupt() -> None:
+        program.signal(signal.SIGINT)
+        if next(interrupts) == _MOST_INTERRUPTS:
+            leave(signal.SIGINT)
+
+    def end(number: int) -> None:
+        program.signal(number)
+        loop.call_later(_GRACE_S, leave, number)
+
     actions: dict[signal.Signals, Callable[[], None]] = {
-        number: lambda number=number: program.signal(number)  # type: ignore[misc]  # bound here
-        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+        signal.SIGINT: interrupt,
+        signal.SIGTERM: functools.partial(end, signal.SIGTERM),
+        signal.SIGHUP: functools.partial(end, signal.SIGHUP),
     }
     if wanted.terminal is not None:
         actions[signal.SIGWINCH] = lambda: program.resize(_window())
     for number, action in actions.items():
         loop.add_signal_handler(number, action)
     try:
-        yield
+        yield left
     finally:
         for number in actions:
             loop.remove_signal_handler(number)

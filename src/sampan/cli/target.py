@@ -56,6 +56,20 @@ def reached(record: Record) -> Client:
     return Client(record.run.control)
 
 
+def awake(record: Record) -> Client:
+    """A client for a machine that runs, and whose processors do.
+
+    Raises:
+        SampanError: it does not run, or is paused.
+    """
+    from sampan.machine.error import MachineError
+    from sampan.machine.registry.record import Status
+
+    if record.status is Status.PAUSED:
+        raise MachineError(f"{record.name} is paused", hint=f"sampan resume {record.name}")
+    return reached(record)
+
+
 def not_running(record: Record) -> SampanError:
     """What to say of a machine that would have to run."""
     from sampan.machine.error import MachineError
