@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sampan.errors import SampanError, UsageError
+from sampan.errors import DocumentError, SampanError, UsageError
 from sampan.machine import (
     Accelerator,
     Arch,
@@ -82,41 +82,59 @@ def test_files(tmp_path):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("{}", "object missing required field `kernel`"),
-        ("kernel: 3", "kernel: expected a path, got 3"),
-        ("kernel: ''", "kernel: expected a path, got ''"),
-        ("kernel: k\ncpu: 2", "object contains unknown field `cpu`"),
-        ("kernel: k\ncpus: two", "cpus: expected `int`, got `str`"),
-        ("kernel: k\nname: yes", "name: expected `str`, got `bool`"),
-        ("kernel: k\narch: vax", "arch: invalid enum value 'vax'"),
+        ("{}", "1:1: object missing required field `kernel`"),
+        ("kernel: 3", "1:9: kernel: expected a path, got 3"),
+        ("kernel: ''", "1:9: kernel: expected a path, got ''"),
+        ("kernel: k\ncpu: 2", "2:1: object contains unknown field `cpu`"),
+        ("kernel: k\ncpus: two", "2:7: cpus: expected `int`, got `str`"),
+        ("kernel: k\nname: yes", "2:7: name: expected `str`, got `bool`"),
+        ("kernel: k\narch: vax", "2:7: arch: invalid enum value 'vax'"),
         (
-            "kernel: k\ndisks: [{path: d, size: 1}]",
-            "disks[0]: object contains unknown field `size`",
+            "kernel: k\ndisks:\n- path: d\n  size: 1",
+            "4:3: disks[0]: object contains unknown field `size`",
         ),
-        ("kernel: k\nkernel: l", "not YAML: line 2, column 1: the key 'kernel' is there twice"),
-        ("kernel: &a k\ninitrd: *a", "not YAML: line 2, column 9: aliases are not taken"),
-        ("kernel: [", "not YAML: line 2, column 1: did not find expected node content"),
-        ("kernel: 2000-99-99", "not YAML: month must be in 1..12"),
-        ("[" * 500, "nested too deeply"),
-        ("kernel: !!python/object:os.system x", "not YAML: line 1, column 9: could not"),
-        ("? [a]\n: b", "not YAML: line 1, column 3: a key has to be text"),
-        ("a: " + "9" * 5000, "not YAML: Exceeds the limit"),
-        ("", "expected `object`, got `null`"),
-        ("#" * (document.MAX_BYTES + 1), "longer than 1024 KiB"),
+        ("kernel: k\nkernel: l", "2:1: not YAML: the key 'kernel' is there twice"),
+        ("kernel: &a k\ninitrd: *a", "2:9: not YAML: aliases are not taken"),
+        ("kernel: [", "2:1: not YAML: did not find expected node content"),
+        ("kernel: 2000-99-99", "1:1: not YAML: month must be in 1..12"),
+        ("[" * 500, "1:1: nested too deeply"),
+        ("kernel: !!python/object:os.system x", "1:9: not YAML: could not"),
+        ("? [a]\n: b", "1:3: not YAML: a key has to be text"),
+        ("a: " + "9" * 5000, "1:1: not YAML: Exceeds the limit"),
+        ("", "1:1: expected `object`, got `null`"),
+        ("#" * (document.MAX_BYTES + 1), "1:1: longer than 1024 KiB"),
     ],
 )  # fmt: skip
 def test_what_is_wrong_is_named(text, message):
-    with pytest.raises(UsageError) as caught:
+    with pytest.raises(DocumentError) as caught:
         document.from_yaml(text.encode(), name="vm.yml")
-    assert caught.value.message.startswith(f"vm.yml: {message}"), caught.value.message
+    assert caught.value.message.startswith(f"vm.yml:{message}"), caught.value.message
 
 
 @pytest.mark.parametrize("data", [b"\xff", b"{", b'{"kernel": "a\\u0000b"}', b"[" * 5000])
 def test_json_that_is_none(data):
-    with pytest.raises(UsageError, match=r"^vm\.json: "):
+    with pytest.raises(DocumentError, match=r"^vm\.json:1:\d+: "):
         document.from_json(data, name="vm.json")
-    with pytest.raises(UsageError, match=r"^vm\.json: "):
+    with pytest.raises(DocumentError, match=r"^vm\.json:\d:\d+: "):
         document.from_yaml(data, name="vm.json")
+    with pytest.raises(UsageError, match=r"^vm\.json: "):
+        document.decode(data, MachineSpec, name="vm.json")
+
+
+def test_paths_from_anywhere(monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    spec = MachineSpec(
+        kernel=Path("k"),
+        initrd=Path("i"),
+        discs=(Path("d.iso"),),
+        disks=(Disk(path=Path("d.img")),),
+        shares=(Share(source=Path("s"), tag="s"),),
+        vsock=Vsock(folder=Path("v")),
+    )
+    rooted = document.rooted(spec)
+    assert rooted == document.rooted(rooted)
+    assert document.to_json(rooted).count(str(tmp_path).encode()) == 6
+    assert document.rooted(MachineSpec(kernel=Path("/k"))) == MachineSpec(kernel=Path("/k"))
 
 
 def test_a_path_that_no_document_can_say():

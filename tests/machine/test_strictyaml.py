@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sampan.errors import UsageError
+from sampan.errors import DocumentError
 from sampan.machine import strictyaml
 
 # PyYAML writes U+0085 as it is, and reads it as the end of a line
@@ -19,7 +19,7 @@ PLAIN = st.recursive(
 
 @given(PLAIN)
 def test_what_was_written_can_be_read(plain):
-    assert strictyaml.read(strictyaml.write(plain).encode(), name="x") == plain
+    assert strictyaml.read(strictyaml.write(plain), name="x") == plain
 
 
 def test_keys_stay_in_their_order():
@@ -29,14 +29,13 @@ def test_keys_stay_in_their_order():
 @pytest.mark.parametrize(
     ("data", "message"),
     [
-        (b"\xff", "not UTF-8 text"),
-        (b"a: 1\na: 2", "not YAML: line 2, column 1: the key 'a' is there twice"),
-        (b"a: &b 1\nc: *b", "not YAML: line 2, column 4: aliases are not taken"),
-        (b"[" * (strictyaml.MAX_DEPTH + 1), "nested too deeply"),
-        (b"- 2000-99-99", "not YAML: month must be in 1..12"),
+        ("a: 1\na: 2", "2:1: not YAML: the key 'a' is there twice"),
+        ("a: &b 1\nc: *b", "2:4: not YAML: aliases are not taken"),
+        ("[" * (strictyaml.MAX_DEPTH + 1), "1:1: nested too deeply"),
+        ("- 2000-99-99", "1:1: not YAML: month must be in 1..12"),
     ],
 )
 def test_what_is_refused_is_named(data, message):
-    with pytest.raises(UsageError) as caught:
+    with pytest.raises(DocumentError) as caught:
         strictyaml.read(data, name="vm.yml")
-    assert caught.value.message == f"vm.yml: {message}"
+    assert caught.value.message.splitlines()[0] == f"vm.yml:{message}"

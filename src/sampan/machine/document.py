@@ -16,7 +16,6 @@ specs inside documents of its own (`machine.registry.store`).
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -73,24 +72,30 @@ def from_json(data: bytes, *, name: str, folder: Path | None = None) -> MachineS
     """The spec that a JSON document describes; `name` is what errors call it.
 
     Raises:
-        UsageError: it is no such document; the message names the field.
+        DocumentError: it is no such document; it says where, and which field.
     """
-    return decode(data, MachineSpec, name=name, folder=folder)
+    from sampan.machine import fault
+
+    text = fault.text(data, name, MAX_BYTES)
+    try:
+        plain = msgspec.json.decode(text)
+    except msgspec.DecodeError as error:
+        raise fault.malformed(text, name, error) from error
+    except RecursionError as error:
+        raise fault.unplaced(name, "nested too deeply") from error
+    return _converted(plain, text, name, folder)
 
 
 def from_yaml(data: bytes, *, name: str, folder: Path | None = None) -> MachineSpec:
     """The spec that a YAML (or JSON) document describes; `name` is what errors call it.
 
     Raises:
-        UsageError: it is no such document; the message names the field.
+        DocumentError: it is no such document; it says where, and which field.
     """
-    from sampan.machine import strictyaml
+    from sampan.machine import fault, strictyaml
 
-    _check_size(data, name)
-    plain = strictyaml.read(data, name=name)
-    return _checked(
-        lambda hook: msgspec.convert(plain, MachineSpec, dec_hook=hook), name=name, folder=folder
-    )
+    text = fault.text(data, name, MAX_BYTES)
+    return _converted(strictyaml.read(text, name=name), text, name, folder)
 
 
 def load(path: Path) -> MachineSpec:
@@ -98,7 +103,7 @@ def load(path: Path) -> MachineSpec:
 
     Raises:
         SampanError: it cannot be read.
-        UsageError: it is no spec; the message names the field.
+        DocumentError: it is no spec; it says where, and which field.
     """
     try:
         with path.open("rb") as stream:
@@ -107,6 +112,23 @@ def load(path: Path) -> MachineSpec:
         raise SampanError(f"{path}: cannot be read: {error.strerror}") from error
     read = from_json if path.suffix == ".json" else from_yaml
     return read(data, name=str(path), folder=path.parent)
+
+
+def rooted(spec: MachineSpec) -> MachineSpec:
+    """The spec with paths that lead to the same files from anywhere."""
+    replace = msgspec.structs.replace
+    vsock = spec.vsock
+    if vsock is not None and vsock.folder is not None:
+        vsock = replace(vsock, folder=vsock.folder.absolute())
+    return replace(
+        spec,
+        kernel=spec.kernel.absolute(),
+        initrd=None if spec.initrd is None else spec.initrd.absolute(),
+        discs=tuple(each.absolute() for each in spec.discs),
+        disks=tuple(replace(each, path=each.path.absolute()) for each in spec.disks),
+        shares=tuple(replace(each, source=each.source.absolute()) for each in spec.shares),
+        vsock=vsock,
+    )
 
 
 def encode(value: msgspec.Struct, *, name: str) -> bytes:
@@ -126,10 +148,18 @@ def decode(
     Raises:
         UsageError: it is no such document; the message names the field.
     """
-    _check_size(data, name)
-    return _checked(
-        lambda hook: msgspec.json.decode(data, type=kind, dec_hook=hook), name=name, folder=folder
-    )
+    if len(data) > MAX_BYTES:
+        raise UsageError(f"{name}: longer than {MAX_BYTES >> 10} KiB")
+    try:
+        hook = functools.partial(dec, folder=folder)
+        return msgspec.json.decode(data, type=kind, dec_hook=hook)
+    except (msgspec.ValidationError, msgspec.DecodeError, UnicodeDecodeError) as error:
+        message, _, place = str(error).partition(" - at `$")
+        field = place.rstrip("`").lstrip(".")
+        where = f"{name}: {field}" if field else name
+        raise UsageError(f"{where}: {message[:1].lower()}{message[1:]}") from error
+    except RecursionError as error:
+        raise UsageError(f"{name}: nested too deeply") from error
 
 
 def _encoded(value: msgspec.Struct, name: str) -> bytes:
@@ -142,20 +172,10 @@ def _encoded(value: msgspec.Struct, name: str) -> bytes:
         ) from error
 
 
-def _check_size(data: bytes, name: str) -> None:
-    if len(data) > MAX_BYTES:
-        raise UsageError(f"{name}: longer than {MAX_BYTES >> 10} KiB")
-
-
-def _checked(
-    read: Callable[[Callable[[type, Any], Any]], _Document], *, name: str, folder: Path | None
-) -> _Document:
+def _converted(plain: object, text: str, name: str, folder: Path | None) -> MachineSpec:
     try:
-        return read(functools.partial(dec, folder=folder))
-    except (msgspec.ValidationError, msgspec.DecodeError, UnicodeDecodeError) as error:
-        message, _, place = str(error).partition(" - at `$")
-        field = place.rstrip("`").lstrip(".")
-        where = f"{name}: {field}" if field else name
-        raise UsageError(f"{where}: {message[:1].lower()}{message[1:]}") from error
-    except RecursionError as error:
-        raise UsageError(f"{name}: nested too deeply") from error
+        return msgspec.convert(plain, MachineSpec, dec_hook=functools.partial(dec, folder=folder))
+    except msgspec.ValidationError as error:
+        from sampan.machine import fault
+
+        raise fault.invalid(text, name, error) from error

@@ -9,12 +9,10 @@ from typing import Any, NoReturn
 
 import yaml
 
-from sampan.errors import UsageError
+from sampan.errors import DocumentError, Problem
+from sampan.machine import fault
 
-MAX_DEPTH = 16
-
-_OPEN = (yaml.MappingStartEvent, yaml.SequenceStartEvent)
-_CLOSE = (yaml.MappingEndEvent, yaml.SequenceEndEvent)
+MAX_DEPTH = fault.MAX_DEPTH
 
 
 def write(plain: object) -> str:
@@ -22,18 +20,22 @@ def write(plain: object) -> str:
     return str(yaml.safe_dump(plain, sort_keys=False, allow_unicode=True))
 
 
-def read(data: bytes, *, name: str) -> object:
+def read(text: str, *, name: str) -> object:
     """What a YAML document says, in lists, dicts and scalars; `name` is what errors call it.
 
     Raises:
-        UsageError: it is none, or one with more than is taken; the message names the line.
+        DocumentError: it is none, or one with more than is taken; it says where.
     """
     try:
-        return _constructed(data.decode("utf-8-sig"), name)
-    except UnicodeDecodeError as error:
-        raise UsageError(f"{name}: not UTF-8 text") from error
+        return _constructed(text, name)
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark
+        if mark is None:
+            raise fault.unplaced(name, f"not YAML: {error.problem}") from error
+        where = fault.place(text, name, mark.line, mark.column)
+        raise DocumentError([Problem("", f"not YAML: {error.problem}", where)]) from error
     except (yaml.YAMLError, ValueError) as error:  # ValueError: no such date, too long a number
-        raise UsageError(f"{name}: not YAML: {_one_line(error)}") from error
+        raise fault.unplaced(name, f"not YAML: {' '.join(str(error).split())}") from error
 
 
 class _Loader(yaml.CSafeLoader):
@@ -52,11 +54,9 @@ class _Loader(yaml.CSafeLoader):
 
 
 def _constructed(text: str, name: str) -> object:
-    depth = 0
+    if fault.depth(text) > MAX_DEPTH:
+        raise fault.unplaced(name, "nested too deeply")
     for event in yaml.parse(text, Loader=yaml.CSafeLoader):
-        depth += isinstance(event, _OPEN) - isinstance(event, _CLOSE)
-        if depth > MAX_DEPTH:
-            raise UsageError(f"{name}: nested too deeply")
         if isinstance(event, yaml.AliasEvent):
             _refuse("aliases are not taken", event.start_mark)
     return yaml.load(text, Loader=_Loader)
@@ -64,10 +64,3 @@ def _constructed(text: str, name: str) -> object:
 
 def _refuse(message: str, mark: Any) -> NoReturn:  # noqa: ANN401  a mark of either parser
     raise yaml.MarkedYAMLError(problem=message, problem_mark=mark)
-
-
-def _one_line(error: Exception) -> str:
-    if isinstance(error, yaml.MarkedYAMLError) and error.problem_mark is not None:
-        mark = error.problem_mark
-        return f"line {mark.line + 1}, column {mark.column + 1}: {error.problem}"
-    return " ".join(str(error).split())

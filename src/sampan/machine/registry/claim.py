@@ -17,7 +17,7 @@ import msgspec
 
 from sampan.base import fs
 from sampan.errors import SampanError, UsageError
-from sampan.machine import state
+from sampan.machine import document, state
 from sampan.machine.error import MachineError
 from sampan.machine.model import End, MachineSpec
 from sampan.machine.registry import place
@@ -254,16 +254,7 @@ def _make_folder(path: Path, folder: Path | None) -> bool:
 
 def _lasting(spec: MachineSpec, name: str) -> MachineSpec:
     """The machine `name`, with paths that lead to the same files from anywhere."""
-    return msgspec.structs.replace(
-        spec,
-        name=name,
-        kernel=spec.kernel.absolute(),
-        initrd=None if spec.initrd is None else spec.initrd.absolute(),
-        discs=tuple(each.absolute() for each in spec.discs),
-        disks=tuple(
-            msgspec.structs.replace(each, path=each.path.absolute()) for each in spec.disks
-        ),
-    )
+    return msgspec.structs.replace(document.rooted(spec), name=name)
 
 
 def _known(root: Path, folder: Path) -> Path | None:
