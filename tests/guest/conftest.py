@@ -131,7 +131,9 @@ def boot(built):
             return
         with connection(description, connect) as made:
             fd = None if made.link is None else made.link.fileno()
-            options = machine.LaunchOptions(link_fd=fd, link_path=made.link_path)
+            options = machine.LaunchOptions(
+                link_fd=fd, link_path=made.link_path, relink=made.relink
+            )
             with machine.launch(made.spec, options) as running:
                 if made.link is not None:
                     made.link.close()

@@ -45,7 +45,9 @@ def test_it_goes_on_wherever_it_is_put(boot, tmp_path):
         address = _address(vm)
         assert address
         _shell(vm, "echo before > /tmp/file")
+        vm.pause()
         vm.snapshot(tmp_path / "s")
+        vm.resume()
 
         _shell(vm, "echo after > /tmp/file")
         vm.restore(tmp_path / "s")

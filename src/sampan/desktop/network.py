@@ -12,6 +12,7 @@ import socket
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from enum import StrEnum
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -84,7 +85,8 @@ class Connection(msgspec.Struct, frozen=True):
     """A machine's connection: what its spec must say, its end of the link, its published ports.
 
     Ports are known beforehand only on a network of ours. `name` is what that is called for
-    `sampan net`; empty if it is not served. `link` is to be closed once the machine has it.
+    `sampan net`; empty if it is not served. `link` is to be closed once the machine has it;
+    `relink` opens another one in its place (`machine.LaunchOptions`).
     """
 
     spec: MachineSpec
@@ -92,6 +94,7 @@ class Connection(msgspec.Struct, frozen=True):
     link_path: Path | None = None
     published: tuple[Published, ...] = ()
     name: str = ""
+    relink: Callable[[], socket.socket] | None = None
 
 
 @contextmanager
@@ -161,8 +164,8 @@ def _joined(spec: MachineSpec, options: Options, path: Path) -> Iterator[Connect
     if options.link in (Link.DATAGRAM, Link.VPNKIT):  # the hypervisor itself connects
         yield Connection(msgspec.structs.replace(spec, network=options.link.network), None, path)
         return
-    with _connected(path) as ours:
-        yield Connection(msgspec.structs.replace(spec, network=Network.STREAM), ours)
+    with _streaming(spec, partial(_connected, path)) as made:
+        yield made
 
 
 @contextmanager
@@ -194,22 +197,28 @@ def _member(spec: MachineSpec, options: Options) -> Iterator[Connection]:
             path = shared.link_path(folder, "vhost-user")
             yield Connection(spec, link_path=path, published=published, name=shared.NAME)
         else:
-            spec = msgspec.structs.replace(spec, network=Network.STREAM)
-            with _connected(shared.link_path(folder, "qemu")) as ours:
-                yield Connection(spec, ours, published=published, name=shared.NAME)
+            path = shared.link_path(folder, "qemu")
+            with _streaming(spec, partial(_connected, path)) as made:
+                yield msgspec.structs.replace(made, published=published, name=shared.NAME)
 
 
 @contextmanager
-def _connected(path: Path) -> Iterator[socket.socket]:
-    with socket.socket(socket.AF_UNIX) as ours:
-        try:
-            ours.connect(str(path))
-        except OSError as error:
-            raise SampanError(
-                f"no network can be joined at {path}: {error.strerror or error}",
-                hint=f"start one: sampan net serve --listen qemu:{path}",
-            ) from error
-        yield ours
+def _streaming(spec: MachineSpec, relink: Callable[[], socket.socket]) -> Iterator[Connection]:
+    with relink() as link:
+        yield Connection(msgspec.structs.replace(spec, network=Network.STREAM), link, relink=relink)
+
+
+def _connected(path: Path) -> socket.socket:
+    link = socket.socket(socket.AF_UNIX)
+    try:
+        link.connect(str(path))
+    except OSError as error:
+        link.close()
+        raise SampanError(
+            f"no network can be joined at {path}: {error.strerror or error}",
+            hint=f"start one: sampan net serve --listen qemu:{path}",
+        ) from error
+    return link
 
 
 @contextmanager
@@ -237,10 +246,13 @@ def _plugged(network: UserNetwork, spec: MachineSpec, _: Options) -> Iterator[Co
     """The machine's end of a stream."""
     from sampan.net.runtime.attach.stream import StreamLink
 
-    ours, theirs = socket.socketpair()
-    with ours, theirs:
+    def relink() -> socket.socket:
+        ours, theirs = socket.socketpair()
         network.plug(StreamLink(ours.detach()), name=spec.name, mac=mac_of(spec))
-        yield Connection(msgspec.structs.replace(spec, network=Network.STREAM), theirs)
+        return theirs
+
+    with _streaming(spec, relink) as made:
+        yield made
 
 
 @contextmanager

@@ -186,6 +186,7 @@ class _Session:
                 runtime_root=self._options.runtime_root,
                 link_fd=None if link is None else link.fileno(),
                 link_path=connection.link_path,
+                relink=connection.relink,
             )
             async with self._living(connection.spec, launch, prepare) as vm:
                 if link is not None:

@@ -7,6 +7,7 @@ afterwards and so is everything it kept on disk.
 from __future__ import annotations
 
 import asyncio
+import socket
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
@@ -57,7 +58,9 @@ class LaunchOptions:
     `driver` is the program that runs it (None: QEMU); `runtime_root` is where sockets live (None: `/tmp/sampan-UID`); `start_deadline_s` is for
     the hypervisor to come up, not for the guest to boot. `link_fd` is the machine's end of a
     connected Unix socket, which stays the caller's, and `link_path` where one listens, for
-    networks that need them (`model.Network`). `ready` is waited for before the machine is
+    networks that need them (`model.Network`). `relink` opens another such connection: a machine on
+    the network `stream` needs it for `restore` and `relocate`, where another process takes over;
+    the first one's `link_fd` has to be closed by then. `ready` is waited for before the machine is
     given to its user; a machine that is not ready in time is ended.
     """
 
@@ -66,6 +69,7 @@ class LaunchOptions:
     start_deadline_s: float = 30.0
     link_fd: int | None = None
     link_path: Path | None = None
+    relink: Callable[[], socket.socket] | None = None
     ready: Condition | None = None
 
 
@@ -186,7 +190,8 @@ class VM:
                     vm._link = launch.agent
                     if launch.agent is not None:
                         journal.listen(launch.agent.heard)
-                    vm._mover = Mover(vm, seat, driver, replace(booted, publish=forwards), launch)
+                    lasting = replace(booted, publish=forwards)
+                    vm._mover = Mover(vm, seat, driver, lasting, launch, options.relink)
                     vm._vsock = endpoint
                     leaving.push_async_callback(vm._mover.close)
                     if any(each.events for each in spec.shares):

@@ -2,6 +2,10 @@
 
 import asyncio
 import os
+import socket
+from contextlib import ExitStack
+from dataclasses import replace as replace_options
+from typing import ClassVar
 
 import pytest
 from msgspec.structs import replace
@@ -9,13 +13,13 @@ from msgspec.structs import replace
 from sampan import machine
 from sampan.base import proc
 from sampan.errors import UnsupportedError
-from sampan.machine import Accelerator, Disk, Ending, Forward, LaunchOptions, MachineSpec
+from sampan.machine import Accelerator, Disk, Ending, Forward, LaunchOptions, MachineSpec, Vsock
 from sampan.machine.drivers.fake import Await, FakeDriver, Say, Script
 from sampan.machine.error import MachineError
 from sampan.machine.model import Network
 from sampan.machine.saving.suspension import SuspensionError
 from sampan.machine.testing import spec
-from sampan.machine.view.event import Moved, Restored, Saved, State
+from sampan.machine.view.event import Moved, Restored, Saved, State, StateChanged
 
 needs_qemu = pytest.mark.skipif(not proc.has_tool("qemu-system-x86_64"), reason="needs QEMU")
 real = [pytest.mark.guest, needs_qemu]
@@ -65,6 +69,16 @@ def test_a_paused_machine_stays_paused_when_saved(faked, tmp_path):
         assert [*states, vm.state] == [State.PAUSED, State.RUNNING]
 
 
+def test_a_paused_machine_runs_until_its_vsock_is_unplugged(faked, tmp_path):
+    with machine.launch(spec(vsock=Vsock()), faked) as vm:
+        vm.pause()
+        vm.snapshot(tmp_path / "s")
+        assert vm.state is State.PAUSED
+        vm.kill()
+        states = [each.new for each in vm.events() if isinstance(each, StateChanged)]
+        assert states[:4] == [State.RUNNING, State.PAUSED, State.RUNNING, State.PAUSED]
+
+
 def test_a_folder_that_cannot_be_written_leaves_it_running(faked, tmp_path):
     (tmp_path / "file").write_text("")
     with machine.launch(spec(), faked) as vm:
@@ -89,6 +103,41 @@ def test_a_link_that_cannot_be_opened_again(runtime_root, tmp_path):
         pytest.raises(UnsupportedError, match="cannot be opened again"),
     ):
         vm.restore(tmp_path)
+    with (
+        machine.launch(spec(network=Network.STREAM), options) as vm,
+        pytest.raises(UnsupportedError, match="cannot be opened again"),
+    ):
+        vm.relocate()
+
+
+class Noting(FakeDriver):
+    """Takes note of the links that its machines are started with."""
+
+    links: ClassVar[list[int]] = []
+
+    async def start(self, spec, launch):
+        self.links.append(os.fstat(launch.link_fd).st_ino)
+        return await super().start(spec, launch)
+
+
+def test_a_link_that_is_opened_again(runtime_root, tmp_path):
+    with ExitStack() as stack:
+        ends = []
+
+        def relink():
+            ours, theirs = socket.socketpair()
+            ends.append(stack.enter_context(ours))
+            return theirs
+
+        with relink() as first:
+            options = LaunchOptions(
+                driver=Noting(), runtime_root=runtime_root, link_fd=first.fileno(), relink=relink
+            )
+            vm = stack.enter_context(machine.launch(spec(network=Network.STREAM), options))
+        vm.snapshot(tmp_path)
+        vm.restore(tmp_path)
+        assert len(set(Noting.links)) == 2
+        assert [each.recv(1) for each in ends] == [b"", b""]  # no copy of a link is kept here
 
 
 def test_a_hook_for_those_who_set_clocks(faked, tmp_path):
@@ -113,6 +162,17 @@ def _type(vm, character, count):
     """Type a character, which the kernel counts."""
     vm.console.send(character)
     vm.console.expect(f"{character}{count}\n", timeout_s=30)
+
+
+def _ends(link):
+    """Whether nobody has the other end of a link; what came by it is dropped."""
+    link.setblocking(False)
+    try:
+        while link.recv(4096):
+            pass
+    except BlockingIOError:
+        return False
+    return True
 
 
 class TestQemu:
@@ -154,6 +214,27 @@ class TestQemu:
             assert [each.pid for each in vm.events() if isinstance(each, Moved)] == [after]
         with machine.resume(tmp_path / "t", options) as vm:
             _type(vm, "e", 4)
+
+    def test_on_a_stream(self, counting, options, tmp_path):
+        with ExitStack() as stack:
+            ends = []
+
+            def relink():
+                ours, theirs = socket.socketpair()
+                ends.append(stack.enter_context(ours))
+                return theirs
+
+            with relink() as first:
+                linked = replace_options(options, link_fd=first.fileno(), relink=relink)
+                on_stream = replace(counting, network=Network.STREAM)
+                vm = stack.enter_context(machine.launch(on_stream, linked))
+            _type(vm, "a", 1)
+            vm.snapshot(tmp_path / "s")
+            vm.restore(tmp_path / "s")
+            _type(vm, "b", 2)
+            vm.relocate()
+            _type(vm, "c", 3)
+            assert [_ends(each) for each in ends] == [True, True, False]
 
     def test_a_state_that_is_no_state(self, counting, options, tmp_path):
         with machine.launch(counting, options) as vm:

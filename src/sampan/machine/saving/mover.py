@@ -7,6 +7,7 @@ while it is moved, and goes on if that fails before the point of no return.
 from __future__ import annotations
 
 import asyncio
+import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
@@ -56,8 +57,9 @@ class Machine(Protocol):
 class Mover:
     """`spec` and `launch` are what a process that takes over is started with.
 
-    `on_return` is called each time the machine goes on in a state of before; then the guest's
-    clock is set, as soon as an agent answers.
+    `relink` opens another connection to the network `stream`, for such a process. `on_return` is
+    called each time the machine goes on in a state of before; then the guest's clock is set, as
+    soon as an agent answers.
     """
 
     vm: Machine
@@ -65,6 +67,7 @@ class Mover:
     driver: Driver
     spec: MachineSpec
     launch: Launch
+    relink: Callable[[], socket.socket] | None = None
     on_return: Callable[[], None] | None = None
 
     def __post_init__(self) -> None:
@@ -109,11 +112,7 @@ class Mover:
             MachineError: the new process failed; the machine has ended.
         """
         resumption.check(self.driver, self.spec, Capability.SNAPSHOT)
-        if self.spec.network is Network.STREAM:
-            raise UnsupportedError(
-                "restore", self.driver.name, "the link of its network cannot be opened again",
-                instead="use the network vhost-user or user",
-            )  # fmt: skip
+        self._check_link("restore")
         saved = suspension.read(folder)
         if _likeness(saved.spec) != _likeness(resumption.absolute(self.vm.spec)):
             raise SuspensionError(
@@ -127,9 +126,10 @@ class Mover:
         async def follow() -> None:
             await self.seat.occupant.kill()
             await asyncio.to_thread(resumption.restore_disks, folder, saved)
-            successor = await resumption.start(
-                self.driver, self.spec, self.launch, folder, saved, is_verified=True
-            )
+            async with self._linked() as launch:
+                successor = await resumption.start(
+                    self.driver, self.spec, launch, folder, saved, is_verified=True
+                )
             await self.seat.take(successor)
 
         await self._changed(follow)
@@ -149,13 +149,14 @@ class Mover:
             MachineError: it failed; the machine runs where it was.
         """
         resumption.check(self.driver, self.spec, Capability.RELOCATE)
+        self._check_link("relocate")
         downtime_s = 0.0
 
         async def follow() -> None:
             nonlocal downtime_s
             downtime_s = await self._move()
 
-        await self._movable.unplug(self.spec)
+        await self._unplug()
         try:
             await self._changed(follow)
         finally:
@@ -200,7 +201,8 @@ class Mover:
         """Start a process, send it the machine, and let it go on there."""
         source = self.seat.occupant
         ports = changed(self.spec, publish=())  # the host ports are still the other process's
-        target = await self.driver.start(ports, replace(self.launch, incoming=True))
+        async with self._linked() as launch:
+            target = await self.driver.start(ports, replace(launch, incoming=True))
         clock = asyncio.get_running_loop().time
         stopped_s = began_s = clock()
 
@@ -241,6 +243,35 @@ class Mover:
         self.vm.journal.record(Saved(folder=str(folder), with_disks=copy_disks))
         return saved
 
+    def _check_link(self, feature: str) -> None:
+        if self.spec.network is Network.STREAM and self.relink is None:
+            raise UnsupportedError(
+                feature, self.driver.name, "the link of its network cannot be opened again",
+                instead="give LaunchOptions.relink, or use the network vhost-user or user",
+            )  # fmt: skip
+
+    @asynccontextmanager
+    async def _linked(self) -> AsyncIterator[Launch]:
+        """How to launch a process that takes over: with a link of its own, if it needs one."""
+        if self.spec.network is not Network.STREAM or self.relink is None:
+            yield self.launch
+            return
+        with await asyncio.to_thread(self.relink) as link:
+            yield replace(self.launch, link_fd=link.fileno())
+
+    async def _unplug(self) -> None:
+        """Take out what cannot be saved. The guest has to let go: a paused one runs meanwhile."""
+        if self.spec.vsock is None:
+            return
+        was_paused = self.vm.journal.state is State.PAUSED
+        if was_paused:
+            await self.vm.resume()
+        try:
+            await self._movable.unplug(self.spec)
+        finally:
+            if was_paused:
+                await self.vm.pause()
+
     async def _changed(self, follow: Callable[[], Awaitable[None]]) -> None:
         with self.vm.console.held():
             async with self.seat.changing():
@@ -250,7 +281,7 @@ class Mover:
     async def _standing(self) -> AsyncIterator[None]:
         """The machine is paused for the block; it goes on afterwards if it did before."""
         was_running = self.vm.journal.state is State.RUNNING
-        await self._movable.unplug(self.spec)
+        await self._unplug()
         if was_running:
             await self.vm.pause()
         try:
