@@ -25,6 +25,7 @@ from sampan.vhost.runtime.channel import Channel
 from sampan.vhost.runtime.mapping import map_memory, map_shared
 
 READ = 0x1  # epoll's number
+CLOSED = "the front-end closed the connection"
 _NOTIFICATION = (1).to_bytes(8, "little")
 _MESSAGES = 64  # before others have their turn
 
@@ -120,7 +121,7 @@ class Backend:
                     return
                 self._received(message)
         except EOFError:
-            self._end("the front-end closed the connection")
+            self._end(CLOSED)
         except (RemoteProtocolError, OSError) as error:
             self._end(str(error))
 

@@ -18,7 +18,6 @@ from sampan.vhost.core.fuse.control import (
     Stage,
     Teller,
     answer,
-    is_name,
     parse,
 )
 
@@ -93,13 +92,3 @@ def test_a_line_has_a_limit():
     lines = Lines()
     with pytest.raises(RemoteProtocolError, match="a line of more than"):
         list(lines.received(b"x" * (MAX_LINE + 1)))
-
-
-@pytest.mark.parametrize("name", [b"", b".", b"..", b"a/b", b"/", b"a\0", b"x" * 256])
-def test_no_names(name):
-    assert not is_name(name)
-
-
-@pytest.mark.parametrize("name", [b"...", b"a", b"\xff", b" ", b"x" * 255, b"..a"])
-def test_names(name):
-    assert is_name(name)

@@ -54,11 +54,11 @@ from enum import StrEnum
 from typing import NamedTuple, TypeAlias
 
 from sampan.vhost.core.error import RemoteProtocolError
+from sampan.vhost.core.fuse.request import is_name
 
 MAX_LINE = 1 << 20
 MAX_ITEMS = 256
 MAX_PATH = 4096
-MAX_NAME = 255
 EXPIRY_S = 20.0
 
 Path: TypeAlias = tuple[bytes, ...]
@@ -141,11 +141,6 @@ def _path(text: object, most: int = MAX_PATH) -> Path:
     if len(data) > MAX_PATH or len(names) > most or not all(map(is_name, names)):
         raise RemoteProtocolError(f"not the path of something in the folder: {str(text)[:100]}")
     return names
-
-
-def is_name(name: bytes) -> bool:
-    """Whether something in a folder can be called that."""
-    return 0 < len(name) <= MAX_NAME and name not in (b".", b"..") and not {0, 47} & {*name}
 
 
 def answer(**said: object) -> bytes:

@@ -1,0 +1,84 @@
+"""Requests in, answers out: whatever the guest asks is answered, with an errno if need be."""
+
+from __future__ import annotations
+
+import errno
+import time
+from collections.abc import Callable, Sequence
+
+from sampan.base import log
+from sampan.vhost.core.fuse import negotiation, reply
+from sampan.vhost.core.fuse.request import Request, parse
+from sampan.vhost.core.fuse.wire import OUT_HEADER, Op
+from sampan.vhost.runtime.fuse.attribute import Attributes
+from sampan.vhost.runtime.fuse.entry import Entries
+from sampan.vhost.runtime.fuse.file import Files
+from sampan.vhost.runtime.fuse.folder import Folders
+from sampan.vhost.runtime.fuse.share import Handler, Share
+
+_log = log.get(__name__)
+_COMPLAINTS = 10  # in the log; a guest must not fill it
+_SILENT = (Op.FORGET, Op.BATCH_FORGET, Op.INTERRUPT)  # nobody waits for an answer
+
+
+class Server:
+    """Answers the requests of one guest about one folder."""
+
+    def __init__(self, share: Share, clock: Callable[[], int] = time.time_ns) -> None:
+        self._share = share
+        self._files = Files(share, clock)
+        self._complaints = 0
+        self._handlers: dict[int, Handler] = {
+            Op.INIT: self._init,
+            Op.DESTROY: self._destroy,
+            Op.INTERRUPT: _nothing,
+            Op.ACCESS: _nothing,  # the guest's kernel decides, by what it is told of owners
+            Op.RELEASEDIR: self._files.release,
+            **Attributes(share).handlers,
+            **Entries(share).handlers,
+            **self._files.handlers,
+            **Folders(share).handlers,
+        }
+
+    def handle(self, question: Sequence[memoryview], room: Sequence[memoryview]) -> int:
+        """Answer the request in `question`; how many bytes of `room` the answer takes.
+
+        Raises:
+            RemoteProtocolError: there is no request, or no room even for an error.
+        """
+        request = parse(question)
+        try:
+            if request.op == Op.READ:
+                size = self._files.read(request, room)
+                header = OUT_HEADER.pack(OUT_HEADER.size + size, 0, request.unique)
+                return reply.scatter(room, header) + size
+            handler = self._handlers.get(request.op)
+            if handler is None:
+                raise OSError(errno.ENOSYS, "no such request")
+            answer = reply.success(request.unique, handler(request))
+        except OSError as error:
+            answer = reply.failure(request.unique, error.errno or errno.EIO)
+        except (ValueError, OverflowError):  # a number or a name that a system call cannot take
+            answer = reply.failure(request.unique, errno.EINVAL)
+        except Exception:  # noqa: BLE001  a fault of ours costs one request, not the share
+            self._complain(request)
+            answer = reply.failure(request.unique, errno.EIO)
+        return 0 if request.op in _SILENT else reply.scatter(room, answer)
+
+    def _complain(self, request: Request) -> None:
+        if self._complaints < _COMPLAINTS:
+            self._complaints += 1
+            _log.exception("request %d failed", request.op)
+
+    def _init(self, request: Request) -> bytes:
+        found = negotiation.answer(request)
+        self._share.forget_all()  # a guest that was started anew
+        return found
+
+    def _destroy(self, _: Request) -> bytes:
+        self._share.forget_all()
+        return b""
+
+
+def _nothing(_: Request) -> bytes:
+    return b""
