@@ -3,6 +3,7 @@
 import pytest
 
 from sampan.desktop.control import controlled
+from sampan.errors import SampanError
 from sampan.net.runtime.control.client import Client
 from sampan.net.runtime.usernet import UserNetwork
 
@@ -61,3 +62,13 @@ def test_what_is_in_the_way_is_logged(network, folder, caplog):
         assert name == ""
     assert "sampan net cannot reach this network" in caplog.text
     assert (folder / "web.sock").exists()
+
+
+def test_what_could_be_installed_is_said(network, folder, caplog, monkeypatch):
+    def absent():
+        raise SampanError("this installation has no control API", hint="pip install it")
+
+    monkeypatch.setattr("sampan.net.runtime.control.exchange.check", absent)
+    with controlled(network, folder, "web", nothing) as name:
+        assert name == ""
+    assert "no control API (pip install it)" in caplog.text

@@ -178,10 +178,9 @@ def sampan(
         json=json_,
         words=context.obj or (),
     )
-    if context.obj.verbosity > 1:
-        from sampan.base import log
+    from sampan.base import log
 
-        log.to_stderr(context.obj.verbosity)
+    log.to_stderr(context.obj.verbosity, json=json_)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

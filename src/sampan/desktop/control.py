@@ -48,7 +48,8 @@ def _served(
         except SampanError as error:
             if path.is_socket() and unixsocket.is_served(path):
                 continue
-            _log.warning("sampan net cannot reach this network: %s", error)
+            hint = f" ({error.hint})" if error.hint else ""
+            _log.warning("sampan net cannot reach this network: %s%s", error, hint)
             return ""
         return chosen
     raise AssertionError  # names do not end

@@ -79,7 +79,7 @@ def command(
     interface, network_settings = _plan(wanted, tap_name, mac or _mac(name), configure=configure)
     ended = threading.Event()
     with ExitStack() as stack:
-        network = stack.enter_context(serve.started(settings, network_settings, hooks))
+        network = stack.enter_context(serve.started(network_settings, hooks))
         plugged = stack.enter_context(_attached(network, where, interface, name, ended))
         stack.enter_context(_watched(where, exit_fd, ended))
         controlled = stack.enter_context(

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any
 import click
 import msgspec
 
-from sampan.base import log
 from sampan.cli import jsonout
 from sampan.cli.net import listen as listen_
 from sampan.cli.net import place, setting
@@ -103,7 +102,7 @@ def command(
     path = control.absolute() if control is not None else place.socket(name)
     ended = threading.Event()
     with ExitStack() as stack:
-        network = stack.enter_context(started(settings, setting.build(wanted), hooks))
+        network = stack.enter_context(started(setting.build(wanted), hooks))
         for each in listens:
             stack.enter_context(_open(network, each, ended))
         if until_idle is not None:
@@ -124,12 +123,10 @@ def command(
 
 @contextmanager
 def started(
-    command: Settings,
     settings: Any,  # noqa: ANN401  net.Settings
     hooks: Path | None,
 ) -> Iterator[UserNetwork]:
-    """A network with the hooks of a file. Its log is shown: nobody else would hear of it."""
-    log.to_stderr(0 if command.quiet else max(1, command.verbosity))
+    """A network with the hooks of a file."""
     from sampan.net.runtime.host.descriptor import raise_limit
     from sampan.net.runtime.usernet import UserNetwork
     from sampan.net.runtime.view import hookfile
