@@ -44,6 +44,16 @@ def test_no_system_or_several(words):
     assert caught.value.hint
 
 
+def test_a_document_instead_of_a_system():
+    assert backend.split((), Path("a/vm.yml")) == (Backend.QEMU, Path("a/vm"))
+    assert backend.split(("vfkit",), Path("vm.json")) == (Backend.VFKIT, Path("vm"))
+    for words in (("web",), ("qemu", "web")):
+        with pytest.raises(UsageError, match=r"web and the machine of vm\.yml at once"):
+            backend.split(words, Path("vm.yml"))
+    with pytest.raises(UsageError, match="is missing"):
+        backend.split(())
+
+
 def test_a_hypervisor_that_was_meant():
     with pytest.raises(UsageError) as caught:
         backend.split(("qemuu", "web"))

@@ -1,9 +1,11 @@
+from pathlib import Path
+
 import pytest
 
 from sampan.cli import hardware
 from sampan.desktop.bundle import Bundle
 from sampan.errors import UsageError
-from sampan.machine import Accelerator, Arch
+from sampan.machine import Accelerator, Arch, MachineSpec
 from sampan.machine.testing import FakeDriver
 
 MUTE = FakeDriver(capabilities=frozenset())
@@ -42,3 +44,13 @@ def test_a_kernel_that_does_not_tell(tmp_path):
 def test_what_cannot_be(tmp_path, flags):
     with pytest.raises(UsageError):
         hardware.machine(found(tmp_path), "web", flags, MUTE)
+
+
+def test_flags_are_above_a_document():
+    spec = MachineSpec(kernel=Path("k"), cpus=4, mem_mib=256, accel=Accelerator.KVM)
+    assert hardware.altered(spec, hardware.Flags()) == spec
+    changed = hardware.altered(spec, hardware.Flags(cpus=2, mem="1G", accel="tcg", arch="arm64"))
+    assert (changed.cpus, changed.mem_mib, changed.accel) == (2, 1024, Accelerator.TCG)
+    assert changed.arch is Arch.ARM64
+    with pytest.raises(UsageError):
+        hardware.altered(spec, hardware.Flags(mem="1M"))

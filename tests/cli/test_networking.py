@@ -2,11 +2,12 @@ from pathlib import Path
 
 import pytest
 
-from sampan.cli import networking
+from sampan.cli import networking as networking_
 from sampan.cli.backend import Backend
 from sampan.desktop.link import Link
-from sampan.desktop.network import Networking
+from sampan.desktop.network import Networking, Options
 from sampan.errors import UsageError
+from sampan.machine import Forward, MachineSpec, Network
 
 
 @pytest.mark.parametrize(
@@ -23,26 +24,26 @@ from sampan.errors import UsageError
     ],
 )
 def test_kinds(text, kind, link, join):
-    made = networking._networking(text, Backend.QEMU)
+    made = networking_._networking(text, Backend.QEMU)
     assert (made.networking, made.link, made.join) == (kind, link, join)
 
 
 def test_interfaces():
-    made = networking._networking("tap,tap0", Backend.QEMU)
+    made = networking_._networking("tap,tap0", Backend.QEMU)
     assert (made.networking, made.interface) == (Networking.TAP, "tap0")
 
 
 @pytest.mark.parametrize("chosen", [Backend.VFKIT, Backend.HYPERKIT])
 def test_other_hypervisors_have_links_of_their_own(chosen):
-    assert networking._networking("vpnkit", chosen).link is chosen.link
-    assert networking._networking("vmnet", chosen).networking is Networking.USER
+    assert networking_._networking("vpnkit", chosen).link is chosen.link
+    assert networking_._networking("vmnet", chosen).networking is Networking.USER
     with pytest.raises(UsageError, match="says nothing about vpnkit"):
-        networking._networking("vpnkit,stream", chosen)
+        networking_._networking("vpnkit,stream", chosen)
 
 
 def test_all_flags_together(runtime_root):
-    flags = networking.Flags(publish=("80:80",), ip="192.168.65.9", wanted={"mtu": 1400})
-    made = networking.connection(flags, Backend.QEMU, runtime_root)
+    flags = networking_.Flags(publish=("80:80",), ip="192.168.65.9", wanted={"mtu": 1400})
+    made = networking_.connection(flags, Backend.QEMU, runtime_root)
     assert (made.publish, made.address) == (("80:80",), "192.168.65.9")
     assert made.settings.mtu == 1400
     assert made.runtime_root == runtime_root
@@ -51,4 +52,47 @@ def test_all_flags_together(runtime_root):
 @pytest.mark.parametrize("text", ["x", "vmnet", "vpnkit,fast", "user,/a"])
 def test_what_says_nothing(text):
     with pytest.raises(UsageError):
-        networking._networking(text, Backend.QEMU)
+        networking_._networking(text, Backend.QEMU)
+
+
+@pytest.mark.parametrize(
+    ("spec", "networking", "link", "interface"),
+    [
+        ({}, Networking.VPNKIT, Backend.QEMU.link, ""),
+        ({"network": Network.STREAM}, Networking.VPNKIT, Link.STREAM, ""),
+        ({"network": Network.NONE}, Networking.NONE, Backend.QEMU.link, ""),
+        ({"network": Network.TAP, "interface": "tap0"}, Networking.TAP, None, "tap0"),
+    ],
+)
+def test_what_a_document_says(spec, networking, link, interface):
+    spec = MachineSpec(kernel=Path("k"), **spec)
+    made = networking_.connection(networking_.Flags(), Backend.QEMU, None, spec)
+    assert (made.networking, made.interface) == (networking, interface)
+    assert link in (None, made.link)
+    flags = networking_.Flags(networking="user")
+    made = networking_.connection(flags, Backend.QEMU, None, spec)
+    assert made.networking is Networking.USER, "flags are above it"
+
+
+def test_ports_of_a_document_come_first():
+    ports = (Forward(host_port=8080, guest_port=80),)
+    spec = MachineSpec(kernel=Path("k"), publish=ports)
+    flags = networking_.Flags(publish=("8443-8444:443-444",))
+    made = networking_.connection(flags, Backend.QEMU, None, spec)
+    assert made.publish == ("127.0.0.1:8080:80/tcp", "8443-8444:443-444")
+    plain = networking_.unconnected(spec)
+    assert plain == MachineSpec(kernel=Path("k"))
+    again = networking_.described(plain, made)
+    assert [each.host_port for each in again.publish] == [8080, 8443, 8444]
+
+
+@pytest.mark.parametrize("text", ["./web.sock:80", "80:192.168.65.7:80"])
+def test_what_no_document_says(text):
+    with pytest.raises(UsageError, match="ports of this host and of the machine only"):
+        networking_.described(MachineSpec(kernel=Path("k")), Options(publish=(text,)))
+
+
+def test_interfaces_in_documents():
+    options = Options(networking=Networking.BRIDGE, interface="br0")
+    spec = networking_.described(MachineSpec(kernel=Path("k")), options)
+    assert (spec.network, spec.interface) == (Network.BRIDGE, "br0")

@@ -231,7 +231,7 @@ def test_no_qemu(sampan, system, monkeypatch):
         (("-networking", "none", "-publish", "1:1", "web"), "publishes no ports"),
         (("-networking", "user", "-ip", "10.0.2.9", "web"), "takes our own network, not user"),
         (("-ip", "8.8.8.8", "web"), "no address of a station in 192.168.65.0/24"),
-        ((), "Missing argument"),
+        ((), "the name of the system is missing"),
     ],
 )
 def test_wrong_usage_is_status_2(sampan, system, words, message):

@@ -65,7 +65,10 @@ def test_a_description_is_no_system(folder):
     error = refused("web.yml")
     assert error.exit_code is ExitCode.USAGE
     assert error.message == "web.yml describes a system; it has to be built before it can run"
-    assert error.hint == "sampan build web.yml, then: sampan run web"
+    assert error.hint.startswith("sampan build web.yml, then: sampan run web; ")
+    (folder / "web.json").touch()
+    for name in ("web.yml", "web.json"):
+        assert refused(name).hint.endswith(f"if it describes a machine: sampan run --spec {name}")
 
 
 @pytest.mark.parametrize(

@@ -9,10 +9,12 @@ from pathlib import Path
 import pytest
 
 from sampan import spec
+from sampan.machine import document
 from sampan.package import catalog
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
-SYSTEMS = sorted(EXAMPLES.rglob("*.yml"))
+SYSTEMS = sorted(EXAMPLES.glob("systems/*.yml"))
+MACHINES = sorted(EXAMPLES.glob("machine/*.yml"))  # tests/cli/test_run_document.py runs them
 PROGRAMS = sorted(EXAMPLES.rglob("*.py"))
 
 
@@ -35,6 +37,11 @@ def test_system_is_sound(path):
         if isinstance(image, str) and image.startswith("sampan/") and catalog.find(image) is None
     ]
     assert unknown == []
+
+
+@pytest.mark.parametrize("path", MACHINES, ids=_name)
+def test_machine_is_sound(path):
+    document.load(path).check()
 
 
 @pytest.mark.parametrize("path", PROGRAMS, ids=_name)
@@ -74,14 +81,25 @@ DOCUMENTS = [EXAMPLES.parent / "README.md", *sorted((EXAMPLES.parent / "docs").r
 BLOCK = re.compile(r"^```yaml\n(.*?)^```", re.DOTALL | re.MULTILINE)
 
 
+MACHINE = re.compile(r"^kernel: [^ {]", re.MULTILINE)  # of a system it is a mapping
+BLOCKS = [
+    (path, text)
+    for path in DOCUMENTS
+    if "_build" not in path.parts
+    for text in BLOCK.findall(path.read_text())
+    if re.search("^(kernel|services):", text, re.MULTILINE)
+]
+
+
+def test_machines_in_the_documentation_are_sound():
+    blocks = [(path, text) for path, text in BLOCKS if MACHINE.search(text)]
+    assert blocks
+    for path, text in blocks:
+        document.from_yaml(text.encode(), name=path.name).check()
+
+
 def test_systems_in_the_documentation_are_sound():
-    blocks = [
-        (path, text)
-        for path in DOCUMENTS
-        if "_build" not in path.parts
-        for text in BLOCK.findall(path.read_text())
-        if re.search("^(kernel|services):", text, re.MULTILINE)
-    ]
+    blocks = [(path, text) for path, text in BLOCKS if not MACHINE.search(text)]
     assert blocks
     for path, text in blocks:
         source = spec.Source.text(text, path.name, folder=path.parent)

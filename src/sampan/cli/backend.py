@@ -67,13 +67,26 @@ NAMES = {
 }
 
 
-def split(words: Sequence[str]) -> tuple[Backend, Path]:
+def split(words: Sequence[str], document: Path | None = None) -> tuple[Backend, Path]:
     """The hypervisor and the system that the arguments of `sampan run` name.
+
+    With a `document` there is no system; it is called as the document then, without the suffix.
 
     Raises:
         UsageError: they name no system, or several.
     """
-    chosen = NAMES.get(words[0])
+    if not words and document is None:
+        raise UsageError(
+            "the name of the system is missing", hint="sampan run PATH, or sampan run --spec FILE"
+        )
+    chosen = NAMES.get(words[0]) if words else Backend.QEMU
+    if document is not None:
+        if chosen is None or len(words) > 1:
+            raise UsageError(
+                f"cannot run {words[-1]} and the machine of {document} at once",
+                hint="say PATH or --spec",
+            )
+        return chosen, document.with_suffix("")
     if len(words) == 1 and chosen is None:
         return Backend.QEMU, Path(words[0])
     if len(words) == 2 and chosen is not None:

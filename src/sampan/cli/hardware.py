@@ -17,10 +17,10 @@ if TYPE_CHECKING:
 
 
 class Flags(NamedTuple):
-    """What those flags said."""
+    """What those flags said; None is what was not said."""
 
-    cpus: int = 1
-    mem: str = "1024"
+    cpus: int | None = None
+    mem: str | None = None
     accel: str | None = None
     arch: str | None = None
     kernel: bool = False  # kept for those who type it: there is only this way to boot so far
@@ -39,10 +39,10 @@ _LATER = (
     _Later("--uefi", takes_value=False),
 )  # fmt: skip
 _OPTIONS = (
-    click.option("--cpus", type=int, default=1, show_default=True, help="Number of processors."),
+    click.option("--cpus", type=int, help="Number of processors.  [default: 1]"),
     click.option(
-        "--mem", default="1024", show_default=True, metavar="SIZE",
-        help="Memory: a number of MiB, or a size such as 2G.",
+        "--mem", metavar="SIZE",
+        help="Memory: a number of MiB, or a size such as 2G.  [default: 1024]",
     ),
     click.option(
         "--accel", metavar="NAME[:NAME…]", envvar=["SAMPAN_ACCEL", "LINUXKIT_QEMU_ACCEL"],
@@ -88,15 +88,32 @@ def machine(found: Bundle, name: str, flags: Flags, driver: Driver) -> MachineSp
         kernel=found.kernel,
         initrd=found.initrd,
         cmdline=found.cmdline,
-        cpus=flags.cpus,
-        mem_mib=_mem_mib(flags.mem),
         arch=_arch(flags.arch, found),
-        accel=_accelerator(flags.accel),
         name=name,
         agent=Capability.AGENT in driver.capabilities,
     )
-    spec.check()
-    return spec
+    return altered(spec, flags)
+
+
+def altered(spec: MachineSpec, flags: Flags) -> MachineSpec:
+    """The machine with what the flags say.
+
+    Raises:
+        UsageError: a flag makes no sense.
+    """
+    from msgspec.structs import replace
+
+    from sampan.machine.model import Arch
+
+    changed = replace(
+        spec,
+        cpus=spec.cpus if flags.cpus is None else flags.cpus,
+        mem_mib=spec.mem_mib if flags.mem is None else _mem_mib(flags.mem),
+        arch=spec.arch if flags.arch is None else Arch.parse(flags.arch),
+        accel=_accelerator(flags.accel) if flags.accel else spec.accel,
+    )
+    changed.check()
+    return changed
 
 
 def _refuse(context: click.Context, option: click.Parameter, value: object) -> None:

@@ -16,6 +16,7 @@ from sampan.errors import SampanError, UsageError
 
 if TYPE_CHECKING:
     from sampan.desktop.network import Options
+    from sampan.machine.model import MachineSpec
 
 _log = log.get(__name__)
 _ALIASES = {"default": "vpnkit", "docker-for-mac": "shared", "vmnet": "user"}
@@ -26,10 +27,10 @@ _SETTINGS = frozenset({
 
 
 class Flags(NamedTuple):
-    """What those flags said; `wanted` are settings of the network, by name."""
+    """What those flags said; `wanted` are settings of the network, by name. None was not said."""
 
     publish: tuple[str, ...] = ()
-    networking: str = "vpnkit"
+    networking: str | None = None
     ip: str = ""
     wanted: dict[str, object] = {}  # noqa: RUF012  never changed
 
@@ -41,11 +42,12 @@ _OPTIONS = (
         "unless given; HOST 0 is any free port, 8000-8009:80-89 ten of them, a path a Unix socket.",
     ),
     click.option(
-        "--networking", default="vpnkit", show_default=True, metavar="KIND",
+        "--networking", metavar="KIND",
         help="vpnkit: a network of its own, in this process (vpnkit,stream and vpnkit,vhost-user "
         "choose how frames come to it); vpnkit,PATH: that of sampan net serve --listen qemu:PATH; "
         "shared (or docker-for-mac): one that all machines which say so are on; "
-        "user (or vmnet): the hypervisor's own; tap,IF and bridge,IF: a device of the host; none.",
+        "user (or vmnet): the hypervisor's own; tap,IF and bridge,IF: a device of the host; none.  "
+        "[default: vpnkit]",
     ),
     click.option("--ip", default="", metavar="ADDRESS", help="The guest's address, by DHCP."),
     functools.partial(setting.options, only=_SETTINGS),
@@ -66,8 +68,10 @@ def options(command: Callable[..., Any]) -> Callable[..., Any]:
     return wrapped
 
 
-def connection(flags: Flags, chosen: Backend, runtime_root: Path | None) -> Options:
-    """How to connect a machine of the hypervisor `chosen`.
+def connection(
+    flags: Flags, chosen: Backend, runtime_root: Path | None, spec: MachineSpec | None = None
+) -> Options:
+    """How to connect a machine of the hypervisor `chosen`; what flags do not say, `spec` may.
 
     Raises:
         UsageError: a flag makes no sense.
@@ -75,12 +79,70 @@ def connection(flags: Flags, chosen: Backend, runtime_root: Path | None) -> Opti
     from msgspec.structs import replace
 
     options = replace(
-        _networking(flags.networking, chosen),
-        publish=flags.publish,
+        _networking(flags.networking or _kind_of(spec), chosen),
+        publish=(*(map(str, spec.publish) if spec is not None else ()), *flags.publish),
         address=flags.ip,
         settings=setting.build(flags.wanted) if flags.wanted else None,
     )
     return here(options, runtime_root)
+
+
+def _kind_of(spec: MachineSpec | None) -> str:
+    """What `--networking` would have to be for the network that a machine's document names.
+
+    `user`, which need not be said there, leaves it to us.
+    """
+    from sampan.machine.model import Network
+
+    if spec is None or spec.network is Network.USER:
+        return "vpnkit"
+    if spec.network is Network.NONE:
+        return "none"
+    if spec.network in (Network.TAP, Network.BRIDGE):
+        return f"{spec.network},{spec.interface}"
+    return f"vpnkit,{spec.network}"
+
+
+def unconnected(spec: MachineSpec) -> MachineSpec:
+    """The machine without what `connection` took from its document."""
+    from msgspec.structs import replace
+
+    from sampan.machine.model import Network
+
+    return replace(spec, network=Network.USER, interface="", publish=())
+
+
+def described(spec: MachineSpec, options: Options) -> MachineSpec:
+    """The machine with what a document of it says about its connection, the other way round.
+
+    Raises:
+        UsageError: a published port is one that no document can name.
+    """
+    from msgspec.structs import replace
+
+    from sampan.desktop.network import Networking
+    from sampan.machine.forward import Forward, Protocol
+    from sampan.machine.model import Network
+    from sampan.net.services import forward
+
+    spec = unconnected(spec)
+    if options.networking in (Networking.NONE, Networking.TAP, Networking.BRIDGE):
+        network = Network(options.networking.value)
+        return replace(spec, network=network, interface=options.interface)
+    found = [each for text in options.publish for each in forward.parse(text)]
+    if any(each.path or each.guest for each in found):
+        raise UsageError(
+            "a document of a machine can name ports of this host and of the machine only",
+            hint="leave such a --publish away, and say it when the document is run",
+        )
+    publish = tuple(
+        Forward(
+            host_port=each.port, guest_port=each.guest_port, bind=each.bind,
+            protocol=Protocol(each.protocol),
+        )
+        for each in found
+    )  # fmt: skip
+    return replace(spec, publish=publish)
 
 
 def here(options: Options, runtime_root: Path | None) -> Options:

@@ -24,7 +24,10 @@ from sampan.cli.settings import Settings
 from sampan.errors import ExitCode
 
 if TYPE_CHECKING:
+    from sampan.cli.backend import Backend
+    from sampan.desktop.network import Options
     from sampan.machine.device import DiskFormat
+    from sampan.machine.driver import Driver
     from sampan.machine.model import MachineSpec
     from sampan.machine.registry.claim import Claim
 
@@ -35,6 +38,7 @@ Examples:
   sampan run --share .:/src web
   sampan run qemu web > web.log
   sampan run --detached --name db database; sampan console db
+  sampan run --json --dry-run --mem 512 web > web.json; sampan run --spec web.json
 
 On a terminal every key goes to the guest, Ctrl-C too. Ctrl-A x ends the machine, Ctrl-A p
 presses its power button, Ctrl-A h shows this, Ctrl-A Ctrl-A sends a Ctrl-A. Otherwise the
@@ -49,7 +53,11 @@ second one ends it at once. The exit status is 0 when the guest powered itself o
 
 
 @click.command("run", epilog=_EPILOG)
-@click.argument("words", metavar="[BACKEND] PATH", nargs=-1, required=True)
+@click.argument("words", metavar="[BACKEND] PATH", nargs=-1)
+@click.option(
+    "--spec", "document", metavar="FILE", type=click.Path(path_type=Path),
+    help="Run the machine that FILE describes, in YAML or JSON, instead of PATH.",
+)  # fmt: skip
 @hardware.options
 @networking.options
 @click.option(
@@ -57,7 +65,9 @@ second one ends it at once. The exit status is 0 when the guest powered itself o
     help="How long the guest may take to power off after SIGTERM.",
 )  # fmt: skip
 @click.option(
-    "--dry-run", is_flag=True, help="Print the hypervisor's command line instead of running it.",
+    "--dry-run", is_flag=True,
+    help="Print the hypervisor's command line instead of running it; with --json the machine, for "
+    "--spec.",
 )  # fmt: skip
 @enrol.options
 @device.options
@@ -67,6 +77,7 @@ second one ends it at once. The exit status is 0 when the guest powered itself o
 def command(
     settings: Settings,
     words: tuple[str, ...],
+    document: Path | None,
     computer: hardware.Flags,
     connected: networking.Flags,
     stop_timeout: float,
@@ -81,25 +92,25 @@ def command(
     BACKEND is qemu, or on a Mac vfkit (also: virtualization, virtualization.framework) or
     hyperkit. The drivers of these two were never run on a Mac.
     """
-    from sampan.desktop import bundle, setup
+    from sampan.desktop import setup
     from sampan.machine import driver as drivers
     from sampan.machine.state import runtime_root
 
     child = detach.inherited()
     if enrolment.detached and child is None and not dry_run:
         return _detached(settings)
-    chosen, path = backend.split(words)
+    chosen, path = backend.split(words, document)
     driver = backend.driver(chosen, virtiofsd=shares.virtiofsd, state=enrolment.state)
-    spec = hardware.machine(bundle.find(path), path.name, computer, driver)
-    spec = share.shared(spec, shares)
+    spec = share.shared(_asked(path, document, computer, driver), shares)
     state = enrolment.state or device.state_folder(path)
     spec = vsock.plugged(spec, vsock_ports, state)
     sockets = launch.runtime_folder(os.environ)
-    wired = networking.connection(connected, chosen, sockets)
+    wired = networking.connection(connected, chosen, sockets, spec)
+    spec = networking.unconnected(spec)
     planned = device.planned(spec, devices, state, chosen.disk_format)
     drivers.check(driver, planned)  # before anything is made for it
     if dry_run:
-        click.echo(backend.preview(chosen, planned, wired, sockets))
+        _preview(settings, chosen, planned, wired)
         return ExitCode.DONE
     how = setup.Setup(
         driver=chosen.value, network=wired, power_off_deadline_s=stop_timeout,
@@ -120,6 +131,33 @@ def command(
                 device.console_output(how.console, make_folder=devices.console_file)
             )
         return launch.attended(settings, spec, how, claim, child, console)
+
+
+def _asked(
+    path: Path, document: Path | None, computer: hardware.Flags, driver: Driver
+) -> MachineSpec:
+    """The machine that boots the system `path`, or that of a document, with the flags on top."""
+    from msgspec.structs import replace
+
+    from sampan.desktop import bundle
+    from sampan.machine import document as documents
+    from sampan.machine.model import MachineSpec
+
+    if document is None:
+        return hardware.machine(bundle.find(path), path.name, computer, driver)
+    spec = hardware.altered(documents.load(document), computer)
+    is_nameless = spec.name == MachineSpec(kernel=spec.kernel).name
+    return replace(spec, name=path.name) if is_nameless else spec
+
+
+def _preview(settings: Settings, chosen: Backend, spec: MachineSpec, wired: Options) -> None:
+    from sampan.machine import document
+
+    if settings.json:
+        found = networking.described(document.rooted(spec), wired)
+        click.echo(document.to_json(found), nl=False)
+    else:
+        click.echo(backend.preview(chosen, spec, wired, wired.runtime_root))
 
 
 def _equipped(

@@ -88,7 +88,13 @@ def _explained(path: Path, missing: list[Path]) -> SampanError:
     if path.suffix in (".yml", ".yaml"):
         return UsageError(
             f"{path} describes a system; it has to be built before it can run",
-            hint=f"sampan build {path}, then: sampan run {path.stem}",
+            hint=f"sampan build {path}, then: sampan run {path.stem}; "
+            f"if it describes a machine: sampan run --spec {path}",
+        )
+    if path.suffix == ".json":
+        return UsageError(
+            f"{path} is no built system",
+            hint=f"if it describes a machine: sampan run --spec {path}",
         )
     for part in _PARTS:
         if path.name.endswith(part) and path.is_file():
