@@ -121,6 +121,15 @@ def test_a_system_of_files_only(sampan, files, tmp_path):
         assert "etc/motd" in tar.getnames()
 
 
+def test_components_are_listed_each_time(sampan, files):
+    """On stderr: stdout has the outputs, and nothing else."""
+    for _ in range(2):
+        said = sampan("build", "--format", "tar", files)
+        assert (said.out, said.err) == ("files.tar\n", "file       /etc/motd\n")
+        said = sampan("build", "--json", "--format", "tar", files)
+        assert json.loads(said.err) == {"event": "note", "message": "file       /etc/motd"}
+
+
 def test_names_and_json(sampan, files, tmp_path):
     said = sampan("build", "--json", "--name", "x", "--format", "tar", files)
     assert [json.loads(line) for line in said.out.splitlines()] == [{"output": "x.tar"}]

@@ -18,6 +18,7 @@ from sampan.errors import UsageError
 from sampan.formats import catalog, kernel
 from sampan.formats.codec import Compression
 from sampan.image.assemble import Assembler
+from sampan.image.component import components
 from sampan.image.finder import Fetch, Finder, Packages
 from sampan.image.gather import Gatherer
 from sampan.image.larder import Larder
@@ -139,6 +140,8 @@ def _build(
         store, larder = Store(cache.root / "steps"), Larder(cache)
         gatherer = Gatherer(finder, larder, store)
         supplies = gatherer.gather(spec, home=options.home)
+        for line in components(spec, gatherer.images):
+            progress.note(line)
         if options.sbom_name:
             found = _sbom(gatherer.images.values(), store, options)
             supplies = msgspec.structs.replace(supplies, sbom=found)
