@@ -1,11 +1,13 @@
 import re
+import subprocess
+import sys
 
 import pytest
 
 from sampan import machine
 from sampan.machine import Ending
 from sampan.machine.agent import NoAgentError
-from sampan.machine.error import MachineError, MachineTimeoutError
+from sampan.machine.error import MachineEndedError, MachineError, MachineTimeoutError
 
 
 def test_whole_life(scripted, options):
@@ -107,3 +109,38 @@ def test_the_hypervisor_can_be_heard_and_seen(scripted, options):
         assert vm.folder.path.is_dir()
         vm.power_off(deadline_s=10)
     assert "SHUTDOWN" in heard
+
+
+def test_after_its_block_a_machine_has_ended(scripted, options):
+    with machine.launch(scripted("hang"), options) as vm:
+        pass
+    with pytest.raises(MachineEndedError, match="with the block"):
+        vm.pause()
+    with pytest.raises(MachineEndedError, match="with the block"):
+        vm.console.send_line("hello?")
+
+
+INTERRUPTED = """
+import asyncio, os, signal, sys
+from pathlib import Path
+from sampan import machine
+from sampan.machine.testing import FakeDriver, Say, Script, Await, spec
+from sampan.machine.view import readiness
+
+async def never(guest):
+    os.kill(os.getpid(), signal.SIGINT)
+    await asyncio.Event().wait()
+
+driver = FakeDriver(Script(steps=(Say("on"), Await("x"))))
+ready = readiness.stage("never", never, deadline_s=600)
+options = machine.LaunchOptions(driver=driver, ready=ready, runtime_root=Path(sys.argv[1]))
+with machine.launch(spec(), options):
+    print("it is ready")
+"""
+
+
+def test_ctrl_c_while_a_machine_becomes_ready(runtime_root):
+    words = [sys.executable, "-c", INTERRUPTED, str(runtime_root)]
+    done = subprocess.run(words, capture_output=True, text=True, check=False, timeout=60)
+    assert done.stderr.endswith("KeyboardInterrupt\n"), done.stderr
+    assert done.stdout == ""

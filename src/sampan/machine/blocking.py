@@ -20,6 +20,7 @@ from sampan.machine.agent.blocking import BlockingAgent
 from sampan.machine.agent.client import ExecOptions
 from sampan.machine.agent.program import ExecResult
 from sampan.machine.console import Console, Match
+from sampan.machine.error import MachineEndedError
 from sampan.machine.forward import Forward
 from sampan.machine.lifecycle import POWER_OFF_DEADLINE_S, VM, LaunchOptions
 from sampan.machine.model import End, MachineSpec, Verdict
@@ -42,7 +43,16 @@ class _Loop:
         self._loop = loop
 
     def run(self, work: Coroutine[Any, Any, T]) -> T:
-        return asyncio.run_coroutine_threadsafe(work, self._loop).result()
+        try:
+            future = asyncio.run_coroutine_threadsafe(work, self._loop)
+        except RuntimeError:  # the loop is closed
+            work.close()
+            raise MachineEndedError("the machine has ended with the block it was in") from None
+        try:
+            return future.result()
+        except BaseException:
+            future.cancel()  # Ctrl-C: nobody waits for it any more
+            raise
 
     def call(self, function: Callable[[], T]) -> T:
         async def called() -> T:
@@ -318,9 +328,17 @@ def _held(
     leave: Future[None] = Future()
 
     async def live() -> None:
+        task, left = asyncio.current_task(), asyncio.wrap_future(leave)
+        assert task is not None
+
+        def give_up(_: object) -> None:
+            if not started.done():  # Ctrl-C while it starts, or becomes ready
+                task.cancel()
+
+        left.add_done_callback(give_up)
         async with living() as alive:
             started.set_result(wrap(alive, _Loop(asyncio.get_running_loop())))
-            await asyncio.wrap_future(leave)
+            await left
 
     def run() -> None:
         try:
