@@ -28,6 +28,8 @@ def test_unknown_architecture():
         ({"cpus": 0}, "0 cpus"),
         ({"cpus": 256}, "256 cpus"),
         ({"mem_mib": 31}, "31 MiB of memory"),
+        ({"mem_mib": "256"}, "mem_mib of a machine is '256': that is no int"),
+        ({"kernel": "web-kernel"}, "kernel of a machine is 'web-kernel': that is no Path"),
         (
             {"network": Network.NONE, "publish": (Forward.parse("1:1"),)},
             "cannot publish ports itself",
@@ -36,7 +38,7 @@ def test_unknown_architecture():
 )
 def test_impossible_numbers(fields, message):
     with pytest.raises(UsageError, match=message):
-        MachineSpec(kernel=Path("k"), **fields).check()
+        MachineSpec(**{"kernel": Path("k"), **fields}).check()
 
 
 def test_specs_are_values():

@@ -19,6 +19,9 @@ MIN_MEM_MIB = 32
 MAX_CPUS = 255  # what pc and virt machines take without further options
 
 
+_KINDS = {"kernel": Path, "cpus": int, "mem_mib": int}
+
+
 class Arch(StrEnum):
     """The processor of a machine, named as in image platforms."""
 
@@ -119,8 +122,11 @@ class MachineSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
         """Refuse what no driver could run.
 
         Raises:
-            UsageError: a number is out of its range.
+            UsageError: a number is out of its range, or no number.
         """
+        for name, kind in _KINDS.items():  # what programs without types get wrong
+            if not isinstance(value := getattr(self, name), kind):
+                raise UsageError(f"{name} of a machine is {value!r}: that is no {kind.__name__}")
         if not 1 <= self.cpus <= MAX_CPUS:
             raise UsageError(f"a machine cannot have {self.cpus} cpus (1 to {MAX_CPUS})")
         if self.mem_mib < MIN_MEM_MIB:
