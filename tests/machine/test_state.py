@@ -1,3 +1,4 @@
+import fcntl
 import os
 import signal
 import subprocess
@@ -54,6 +55,20 @@ def test_what_a_crash_left_is_removed_and_its_process_ended(runtime_root, sleepe
     with state.machine_folder(runtime_root):
         assert not left.exists()
     assert sleeper.wait(timeout=10) == -signal.SIGKILL
+
+
+def test_a_folder_that_its_owner_removes_just_then(runtime_root, monkeypatch, caplog):
+    left = runtime_root / "vm-0badca"
+    left.mkdir()
+    flock = fcntl.flock
+
+    def removed_before(descriptor, kind):
+        left.rmdir()
+        flock(descriptor, kind)
+
+    monkeypatch.setattr(state.fcntl, "flock", removed_before)
+    state.sweep(runtime_root)
+    assert not caplog.messages
 
 
 def test_a_folder_left_by_an_earlier_boot_ends_nobody(runtime_root, sleeper):

@@ -135,6 +135,24 @@ def test_a_slow_reader_makes_the_guest_wait():
     assert asyncio.run(run()) == ["pause", "resume"]
 
 
+def test_what_is_not_written_when_it_is_closed_is_dropped():
+    async def run():
+        reading, writing = os.pipe()
+        output = terminal.Output(writing, plain=False)
+        output.write(b"x" * 200_000)  # more than a pipe holds
+        output.write(b"y")
+        shown = await asyncio.to_thread(os.read, reading, 1)  # it is at the first
+        output.close()
+        while len(shown) < 200_000:
+            shown += await asyncio.to_thread(os.read, reading, 65536)
+        await output.drain()
+        os.close(writing)
+        with os.fdopen(reading, "rb") as stream:
+            return shown + stream.read()
+
+    assert asyncio.run(run()) == b"x" * 200_000
+
+
 @pytest.mark.parametrize("number", [0, 1024])  # from 1024 on select(2) does not take them
 def test_a_non_blocking_descriptor(number):
     if resource.getrlimit(resource.RLIMIT_NOFILE)[0] <= number:

@@ -239,12 +239,19 @@ def left_behind(folder: Folder) -> tuple[Identity, ...]:
 
 def _marked(mark: bytes) -> Iterator[Identity]:
     """The processes of ours with `mark` in their environment; none where there is no /proc."""
-    for path in _PROC.glob("[0-9]*/environ"):
+    for pid in _pids():
         with suppress(OSError):  # somebody else's, or gone meanwhile
-            if mark in path.read_bytes().split(b"\0") and (
-                identity := Identity.of(int(path.parent.name))
-            ):
+            environment = (_PROC / str(pid) / "environ").read_bytes()
+            if mark in environment.split(b"\0") and (identity := Identity.of(pid)):
                 yield identity
+
+
+def _pids() -> list[int]:
+    # (a glob looks at each of them, and raises if one goes away at that moment)
+    try:
+        return [int(name) for name in os.listdir(_PROC) if name.isdecimal()]  # noqa: PTH208
+    except FileNotFoundError:
+        return []
 
 
 def _lock_now(folder: Path) -> int | None:
@@ -256,6 +263,9 @@ def _lock_now(folder: Path) -> int | None:
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
+        os.close(descriptor)
+        return None
+    if not os.fstat(descriptor).st_nlink:  # its owner removed it between these two steps
         os.close(descriptor)
         return None
     return descriptor

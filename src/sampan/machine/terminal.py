@@ -132,13 +132,16 @@ class Output:
 
     async def drain(self) -> None:
         """Wait until all is written, or its reader is gone. Nothing may be written afterwards."""
-        self.close()
+        with self._state:
+            self._closing = True
+            self._state.notify()
         await self._drained.wait()
 
     def close(self) -> None:
-        """Let the thread end when all is written, and do not wait for that; as `drain`."""
+        """Let the thread end; what is not written yet is dropped. Nothing waits for that."""
         with self._state:
-            self._closing = True
+            self._closing = self._gone = True
+            self._queue.clear()
             self._state.notify()
 
     def _write_all(self) -> None:
