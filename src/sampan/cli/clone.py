@@ -29,7 +29,7 @@ to the shared one, where it gets another address.
 """
 
 
-@click.command("clone", epilog=_EPILOG)
+@click.command("clone", epilog=_EPILOG + target.STATUS)
 @target.name
 @click.argument("tag")
 @click.argument("clones", metavar="NEW…", nargs=-1, required=True)

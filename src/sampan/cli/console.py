@@ -35,7 +35,7 @@ _READ = 64 << 10
 _INPUT, _OUTPUT = 0, 1
 
 
-@click.command("console", epilog=_EPILOG)
+@click.command("console", epilog=_EPILOG + target.STATUS)
 @click.option("--read-only", is_flag=True, help="Only look on.")
 @click.option(
     "--replay", default=2048, show_default=True, type=click.IntRange(min=0), metavar="BYTES",

@@ -30,7 +30,7 @@ class _Side(NamedTuple):
     path: str
 
 
-@click.command("cp", epilog=_EPILOG)
+@click.command("cp", epilog=_EPILOG + target.STATUS)
 @click.option("--container", default="", metavar="SERVICE", help="Paths are in its container.")
 @click.option(
     "--wait", default=30.0, show_default=True, type=click.FloatRange(min=0), metavar="SECONDS",

@@ -28,7 +28,7 @@ A machine keeps the last thousand of its run. Numbers go up by one.
 _COMMON = ("event", "seq", "time_s", "machine")
 
 
-@click.command("events", epilog=_EPILOG)
+@click.command("events", epilog=_EPILOG + target.STATUS_OF_EACH)
 @click.option("-f", "--follow", is_flag=True, help="Go on until the machine ends, or Ctrl-C.")
 @click.option("--after", default=0, metavar="NUMBER", help="Only those behind this one.")
 @target.names

@@ -24,7 +24,7 @@ command line of its hypervisor, ports, how it ended. Nothing is changed by this 
 """
 
 
-@click.command("inspect", epilog=_EPILOG)
+@click.command("inspect", epilog=_EPILOG + target.STATUS_OF_EACH)
 @click.option("--spec", "only_spec", is_flag=True, help="What they are, for sampan run --spec.")
 @target.names
 def command(only_spec: bool, names: tuple[str, ...]) -> ExitCode:

@@ -21,7 +21,7 @@ Examples:
 _GRACE_S = 10.0
 
 
-@click.command("kill", epilog=_EPILOG)
+@click.command("kill", epilog=_EPILOG + target.STATUS_OF_EACH)
 @target.names
 def command(names: tuple[str, ...]) -> ExitCode:
     """End machines at once, as pulling the plug does; whoever runs them need not answer."""

@@ -19,7 +19,7 @@ Of a machine that says much the last megabytes are kept; of one that ran several
 """
 
 
-@click.command("logs", epilog=_EPILOG)
+@click.command("logs", epilog=_EPILOG + target.STATUS_OF_EACH)
 @click.option("-f", "--follow", is_flag=True, help="Go on until the machine ends, or Ctrl-C.")
 @click.option(
     "-n", "--tail", type=click.IntRange(min=0), metavar="LINES", help="The last lines only."

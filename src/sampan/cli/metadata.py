@@ -15,6 +15,8 @@ Examples:
   sampan metadata create --nocloud --data-file user-data --meta-data meta-data seed.iso
 
 `sampan run --data TEXT` makes such a disc by itself.
+
+Exit status: 0 if it was made, 1 if not, 2 for wrong usage or data that are too long.
 """
 
 

@@ -14,7 +14,7 @@ Examples:
 """
 
 
-@click.command("pause", epilog=_EPILOG)
+@click.command("pause", epilog=_EPILOG + target.STATUS_OF_EACH)
 @target.names
 def command(names: tuple[str, ...]) -> ExitCode:
     """Stop the processors of machines; their memory stays. `sampan resume` lets them go on."""

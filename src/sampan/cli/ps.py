@@ -22,6 +22,8 @@ Examples:
 
 Status: starting, running, paused, ending; crashed (its last run did not end in order; what is left
 of it is cleaned up by the next command about it); stopped, suspended (both with --all); damaged.
+
+Exit status: 0, however the machines are.
 """
 _HEADER = ("NAME", "STATUS", "FOR", "CPUS", "MEMORY", "ACCEL", "PORTS")
 _SPANS = ((86400, "d"), (3600, "h"), (60, "min"), (1, "s"))

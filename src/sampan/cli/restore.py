@@ -14,7 +14,7 @@ Examples:
 """
 
 
-@click.command("restore", epilog=_EPILOG)
+@click.command("restore", epilog=_EPILOG + target.STATUS)
 @target.name
 @click.argument("tag")
 @click.pass_obj

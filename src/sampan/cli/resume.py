@@ -24,7 +24,7 @@ A machine that was suspended goes on in the background; sampan console web shows
 """
 
 
-@click.command("resume", epilog=_EPILOG)
+@click.command("resume", epilog=_EPILOG + target.STATUS_OF_EACH)
 @target.names
 @click.pass_obj
 def command(settings: Settings, names: tuple[str, ...]) -> ExitCode:

@@ -26,7 +26,7 @@ with their machine.
 """
 
 
-@click.command("rm", epilog=_EPILOG)
+@click.command("rm", epilog=_EPILOG + target.STATUS_OF_EACH)
 @click.option("-f", "--force", is_flag=True, help="End those that run; pass over unknown names.")
 @click.option("--disks", is_flag=True, help="Remove the disks that were made for them, too.")
 @target.names

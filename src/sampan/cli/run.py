@@ -48,7 +48,11 @@ While it runs, `sampan ps`, `console`, `logs`, `stop` and so on reach it by its 
 flows`, `capture`, `expose` and so on its network.
 
 SIGTERM presses the guest's power button and ends the machine after the --stop-timeout; a
-second one ends it at once. The exit status is 0 when the guest powered itself off.
+second one ends it at once.
+
+Exit status: 0 when the guest powered itself off, or was ended by Ctrl-A x; 1 when it did not, or
+the machine did not start; 2 for wrong usage; 3 when the hypervisor is not installed; 130 after an
+interrupt. With --detached: 0 when the machine runs.
 """
 
 

@@ -35,12 +35,12 @@ A snapshot has the memory of a machine and copies of its disks.
 """
 
 
-@click.group("snapshot", epilog=_EPILOG)
+@click.group("snapshot", epilog=_EPILOG + target.STATUS)
 def command() -> None:
     """Save machines that go on, under names."""
 
 
-@command.command("create", epilog=_CREATE)
+@command.command("create", epilog=_CREATE + target.STATUS)
 @target.name
 @click.argument("tag")
 def create(name: str, tag: str) -> None:
@@ -53,7 +53,7 @@ def create(name: str, tag: str) -> None:
     click.echo(tag)
 
 
-@command.command("ls", epilog=_LIST)
+@command.command("ls", epilog=_LIST + target.STATUS)
 @target.name
 @click.pass_obj
 def list_(settings: Settings, name: str) -> None:
@@ -70,7 +70,7 @@ def list_(settings: Settings, name: str) -> None:
             click.echo(f"{each.tag:20} {when}  {format_size(each.size_bytes)}")
 
 
-@command.command("rm", epilog=_REMOVE)
+@command.command("rm", epilog=_REMOVE + target.STATUS)
 @target.name
 @click.argument("tags", metavar="TAG…", nargs=-1, required=True)
 def remove(name: str, tags: tuple[str, ...]) -> None:

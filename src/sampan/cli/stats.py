@@ -30,7 +30,7 @@ before. MEMORY is that of the host which is in use, of what the guest may have.
 _HEADER = ("NAME", "CPU", "CPU TIME", "MEMORY", "OF", "READ", "WRITTEN", "UP")
 
 
-@click.command("stats", epilog=_EPILOG)
+@click.command("stats", epilog=_EPILOG + target.STATUS)
 @click.option("-f", "--follow", is_flag=True, help="Go on until the machines end, or Ctrl-C.")
 @click.option(
     "--interval", type=click.FloatRange(min=0.1), default=2.0, show_default=True,

@@ -18,7 +18,7 @@ not: what was ended by force is said on stderr.
 GRACE_S = 15.0  # for whoever runs the machine, beyond what the guest may take
 
 
-@click.command("stop", epilog=_EPILOG)
+@click.command("stop", epilog=_EPILOG + target.STATUS_OF_EACH)
 @click.option(
     "-t", "--time", "time_s", type=click.FloatRange(min=0), metavar="SECONDS",
     help="How long a guest may take before it is ended.  [default: as its sampan run has it, 30]",

@@ -18,7 +18,7 @@ What cannot be saved: a machine with shared folders.
 _CLEANUP_S = 10.0
 
 
-@click.command("suspend", epilog=_EPILOG)
+@click.command("suspend", epilog=_EPILOG + target.STATUS_OF_EACH)
 @target.names
 def command(names: tuple[str, ...]) -> ExitCode:
     """Save machines to disk and end them; `sampan resume` goes on with them."""

@@ -15,6 +15,16 @@ if TYPE_CHECKING:
     from sampan.machine.registry.store import Store
     from sampan.machine.supervise.blocking import Client
 
+STATUS = """
+Exit status: 0 if it was done, 1 if not; 2 for wrong usage, or the beginning of a name that fits
+several machines.
+"""
+"""The end of the help of commands about one machine, or none."""
+STATUS_OF_EACH = """
+Exit status: 0 if it was done for every name, else 1; 2 for wrong usage, or the beginning of a name
+that fits several machines.
+"""
+"""The end of the help of commands about several."""
 _AT_ONCE = 8
 
 
