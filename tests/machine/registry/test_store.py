@@ -327,6 +327,32 @@ def test_a_supervisor_that_was_killed(store, ran, gone, sleeper, wish):
         claim.ended(OFF)
 
 
+def test_a_start_that_was_killed_at_once_leaves_nothing_that_stays(store, ran):
+    folder = store.root / "web"
+    folder.mkdir(parents=True)
+    (folder / place.LOCK).touch()
+    assert store.names() == ()
+    assert ran("web").name == "web"
+    store.remove("web")
+    assert not folder.exists()
+
+
+def test_healing_what_another_command_forgets(store, ran, gone, monkeypatch):
+    ran("web")
+    _abandon(store, "web", supervisor=gone)
+    locked = store._locked
+
+    def after_the_other():
+        monkeypatch.undo()
+        store.remove("web")
+        return locked()
+
+    monkeypatch.setattr(store, "_locked", after_the_other)
+    with pytest.raises(NoSuchMachineError):
+        store.heal("web")
+    assert not (store.root / "web").exists()
+
+
 def test_a_runtime_folder_that_was_left_is_removed(store, ran, gone, runtime_root):
     ran("web")
     (runtime_root / "vm-0badca").mkdir()

@@ -235,13 +235,12 @@ def _check_reuse(path: Path, spec: MachineSpec, wish: Wish, *, exact: bool) -> N
 
 
 def _make_folder(path: Path, folder: Path | None) -> bool:
-    """Make the folder of a new machine, or use the one that is there; whether it was made."""
+    """Make the folder of a new machine, or use the one that is there; whether that is ours."""
     if path.is_symlink() and not path.exists():
         path.unlink()  # it leads nowhere any more
     if folder is None:
-        is_made = not path.exists()
         path.mkdir(mode=0o700, exist_ok=True)
-        return is_made
+        return True  # also one that a start left that was killed before it wrote anything down
     if path.exists():
         if path.resolve() == folder.resolve():
             return False

@@ -121,9 +121,11 @@ class Store:
         found = self.record(name)
         if found.status is not Status.CRASHED or found.run is None or found.run.ended is not None:
             return found
-        with self._locked(), place.locked(found.folder) as is_ours:
-            if is_ours:
-                place.mend(found.folder, self._clock.wall_s())
+        with self._locked():
+            folder = self.record(name).folder  # it may have gone meanwhile
+            with place.locked(folder) as is_ours:
+                if is_ours:
+                    place.mend(folder, self._clock.wall_s())
         return self.record(name)
 
     def end_by_force(self, name: str) -> Record:
