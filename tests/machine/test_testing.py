@@ -16,7 +16,7 @@ def test_a_spec_is_enough_to_launch(runtime_root):
 
 def test_the_example_works(runtime_root, monkeypatch):
     """The one of the module's docstring, with a user's code."""
-    text = inspect.cleandoc(testing.__doc__ or "").partition("\n\n")[2].partition("\nEverything")[0]
+    text = inspect.cleandoc(testing.__doc__ or "").partition("::\n\n")[2].partition("\nEvery")[0]
     names: dict[str, object] = {}
     code = compile(ast.parse(inspect.cleandoc("\n" + text)), "example", "exec")
     exec(code, names)
