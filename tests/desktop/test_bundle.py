@@ -42,6 +42,12 @@ def test_a_system(folder):
     assert bundle.find(folder / "web").kernel == folder / "web-kernel"
 
 
+@pytest.mark.parametrize("name", ["", ".", "/", "..", "a/.."])
+def test_folders_are_no_names(folder, name):
+    assert refused(name).exit_code is ExitCode.USAGE
+    assert "is a folder" in refused(name).message
+
+
 def test_a_name_with_dots(folder):
     build(folder)
     for name in PARTS:

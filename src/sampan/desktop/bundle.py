@@ -41,6 +41,10 @@ def find(path: Path) -> Bundle:
         BundleError: parts of it, or all, are missing; the hint says what to do.
         UsageError: `path` is something else.
     """
+    if path.name in ("", ".."):
+        raise UsageError(
+            f"{path} is a folder, not the name of a system", hint="say for instance sampan run web"
+        )
     kernel, initrd, cmdline = (path.with_name(path.name + part) for part in _PARTS)
     missing = [part for part in (kernel, initrd, cmdline) if not part.is_file()]
     if missing:

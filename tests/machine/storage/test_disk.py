@@ -44,7 +44,7 @@ def test_what_is_asked_for(text, wanted):
 @pytest.mark.parametrize(
     "text",
     ["", "a,b", "size=", "size=x", "size=0", "size=-1G", "size=2000T", "a,format=vmdk",
-     "a,size=1G,size=2G", "a,file=b", "a,speed=9", ",size=1G"],
+     "fromat=raw,size=1G", "sizee=1G", "a,size=1G,size=2G", "a,file=b", "a,speed=9", ",size=1G"],
 )  # fmt: skip
 def test_what_makes_no_sense(text):
     with pytest.raises(UsageError):
@@ -127,6 +127,14 @@ def test_what_is_no_such_disk(tmp_path, content, said, message):
         disk.prepare(Wanted(path=path, format=said), path)
     assert str(path) in caught.value.message
     assert path.read_bytes() == content
+
+
+def test_a_folder_that_is_named_has_to_be_there(tmp_path):
+    path = tmp_path / "dtaa" / "disk.img"
+    with pytest.raises(DiskError, match="there is no folder") as caught:
+        disk.prepare(Wanted(path=path, size_bytes=MIB), path)
+    assert str(path) in caught.value.message
+    assert not path.parent.exists()
 
 
 def test_who_says_qcow2_trusts_it(tmp_path):

@@ -18,6 +18,7 @@ import stat
 import struct
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
+from difflib import get_close_matches
 from pathlib import Path
 
 import msgspec
@@ -29,6 +30,7 @@ from sampan.machine.device import Disk, DiskFormat
 from sampan.machine.error import MachineError
 
 SECTOR_BYTES = 512
+_KEYS = ("file", "size", "format")
 _MAX_BYTES = 1 << 50  # more is a slip of the pen, and no filesystem of the host holds it
 _QCOW2_HEADER = struct.Struct(">4sIQIIQ")  # QEMU, docs/interop/qcow2.txt: up to the size
 _QCOW2_MAGIC = b"QFI\xfb"
@@ -68,9 +70,10 @@ def parse(text: str) -> Wanted:
     given: dict[str, str] = {}
     for place, part in enumerate(text.split(",")):
         key, equals, value = part.partition("=")
-        if place == 0 and (not equals or key not in ("file", "size", "format")):
+        is_path = not equals or not get_close_matches(key, _KEYS)  # it may have an equals sign
+        if place == 0 and is_path:
             key, value = "file", part
-        if key not in ("file", "size", "format") or not value or key in given:
+        if key not in _KEYS or not value or key in given:
             raise UsageError(
                 f"--disk {text}: {part!r} makes no sense",
                 hint="say [file=]PATH[,size=1G][,format=raw|qcow2]",
@@ -89,7 +92,7 @@ def _size(text: str) -> int:
     except ValueError as error:
         raise UsageError(f"--disk: {error}") from error
     if not 0 < size <= _MAX_BYTES:
-        raise UsageError(f"--disk: no disk has {text}", hint="say for instance size=4G")
+        raise UsageError(f"--disk: no disk has a size of {text}", hint="say for instance size=4G")
     return -(-size // SECTOR_BYTES) * SECTOR_BYTES
 
 
@@ -156,6 +159,10 @@ def prepare(
         ToolMissingError: `qemu-img` is needed, to make or grow a qcow2 disk, and not there.
     """
     path = wanted.path or default_path
+    if wanted.path is not None and not path.parent.exists():  # a slip would be made, too
+        raise DiskError(
+            f"cannot make the disk {path}: there is no folder {path.parent}", hint="make it first"
+        )
     try:
         if not path.exists():
             with suppress(FileExistsError):  # made by somebody else at this very moment
