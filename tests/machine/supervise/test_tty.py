@@ -1,10 +1,15 @@
 import asyncio
+import fcntl
 import os
+import termios
+import threading
 from contextlib import suppress
 
 import pytest
 
+from sampan.machine.console import Console
 from sampan.machine.supervise import tty
+from sampan.machine.supervise.screen import Screen
 from sampan.machine.supervise.tty import Tty
 
 
@@ -42,6 +47,25 @@ def test_looking_and_typing(supervised, opened, until):
             await until(lambda: read() == b"login:\r\nwelcome\r\n")
             os.close(again)
             shown.close()
+
+    asyncio.run(main())
+
+
+def test_one_who_types_faster_than_is_read(until):
+    """Whoever opens it is in the middle of writing when it is made ready for him."""
+
+    async def main():
+        console = Console()
+        shown = Tty(console, Screen(console))
+        descriptor = os.open(shown.path, os.O_RDWR | os.O_NOCTTY)
+        typing = threading.Thread(target=os.write, args=(descriptor, bytes(1 << 20)))
+        typing.start()
+        await until(lambda: fcntl.ioctl(shown._ours, termios.FIONREAD, bytes(4)) != bytes(4))
+        console.data_received(b"login:")
+        await until(lambda: not typing.is_alive())
+        assert os.read(descriptor, 100) == b"login:"
+        os.close(descriptor)
+        shown.close()
 
     asyncio.run(main())
 

@@ -77,7 +77,9 @@ class Tty:
 
     def _write(self, data: bytes) -> None:
         if termios.tcgetattr(self._ours)[3] & termios.ECHO:
-            tty.setraw(self._ours)  # which the kernel forgets each time it is closed
+            # the kernel forgets it each time it is closed. Now: any other way drops what was not
+            # read yet, and waits for whoever writes to it, who waits for us
+            tty.setraw(self._ours, termios.TCSANOW)
         with suppress(BlockingIOError):  # a reader that is slow misses something
             os.write(self._ours, data)
 
