@@ -6,7 +6,7 @@ import pytest
 
 from sampan.errors import UnsupportedError, UsageError
 from sampan.machine import admission
-from sampan.machine.device import Disk
+from sampan.machine.device import Disk, DiskFormat
 from sampan.machine.drivers.fake import FakeDriver
 from sampan.machine.error import MachineError
 from sampan.machine.model import Network
@@ -41,3 +41,10 @@ def test_what_the_driver_cannot_do():
 
 def test_what_can():
     admission.check(FakeDriver(), spec(), link_fd=None, link_path=None)
+
+
+def test_how_a_disk_is_made():
+    wanted = spec(disks=(Disk(path=Path("/a disk"), format=DiskFormat.QCOW2),))
+    with pytest.raises(MachineError) as caught:
+        admission.check(FakeDriver(), wanted, link_fd=None, link_path=None)
+    assert caught.value.hint == "to make that disk: qemu-img create -f qcow2 '/a disk' 1G"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 
 from sampan.errors import UsageError
@@ -53,6 +54,10 @@ def _check_events(spec: MachineSpec) -> None:
 
 
 def _check_files(spec: MachineSpec) -> None:
-    for path in (spec.kernel, spec.initrd, *(disk.path for disk in spec.disks), *spec.discs):
+    for path in (spec.kernel, spec.initrd, *spec.discs):
         if path is not None and not path.is_file():
             raise MachineError(f"{path}: no such file")
+    for disk in spec.disks:
+        if not disk.path.is_file():
+            made = shlex.join(("qemu-img", "create", "-f", disk.format, str(disk.path), "1G"))
+            raise MachineError(f"{disk.path}: no such file", hint=f"to make that disk: {made}")
