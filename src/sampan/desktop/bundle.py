@@ -7,6 +7,7 @@ so that the error can say what to do.
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 
 import msgspec
@@ -132,4 +133,4 @@ def _incomplete(path: Path, missing: list[Path]) -> SampanError:
 
 
 def _build_hint(path: Path) -> str:
-    return f"build it first: sampan build {path.with_name(path.name + '.yml')}"
+    return f"build it first: sampan build {shlex.quote(str(path.with_name(path.name + '.yml')))}"
