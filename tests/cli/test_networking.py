@@ -41,12 +41,17 @@ def test_other_hypervisors_have_links_of_their_own(chosen):
         networking_._networking("vpnkit,stream", chosen)
 
 
-def test_all_flags_together(runtime_root):
+def test_all_flags_together(runtime_root, monkeypatch):
     flags = networking_.Flags(publish=("80:80",), ip="192.168.65.9", wanted={"mtu": 1400})
-    made = networking_.connection(flags, Backend.QEMU, runtime_root)
+    made = networking_.connection(flags, Backend.QEMU)
     assert (made.publish, made.address) == (("80:80",), "192.168.65.9")
     assert made.settings.mtu == 1400
-    assert made.runtime_root == runtime_root
+    assert (made.control_folder, made.runtime_root) == (None, None)
+    monkeypatch.setenv("SAMPAN_RUNTIME_DIR", str(runtime_root))
+    found = networking_.here(made, runtime_root)
+    assert found.runtime_root == runtime_root
+    assert found.control_folder is not None
+    assert runtime_root in found.control_folder.parents
 
 
 @pytest.mark.parametrize("text", ["x", "vmnet", "vpnkit,fast", "user,/a"])
@@ -66,11 +71,11 @@ def test_what_says_nothing(text):
 )
 def test_what_a_document_says(spec, networking, link, interface):
     spec = MachineSpec(kernel=Path("k"), **spec)
-    made = networking_.connection(networking_.Flags(), Backend.QEMU, None, spec)
+    made = networking_.connection(networking_.Flags(), Backend.QEMU, spec)
     assert (made.networking, made.interface) == (networking, interface)
     assert link in (None, made.link)
     flags = networking_.Flags(networking="user")
-    made = networking_.connection(flags, Backend.QEMU, None, spec)
+    made = networking_.connection(flags, Backend.QEMU, spec)
     assert made.networking is Networking.USER, "flags are above it"
 
 
@@ -78,7 +83,7 @@ def test_ports_of_a_document_come_first():
     ports = (Forward(host_port=8080, guest_port=80),)
     spec = MachineSpec(kernel=Path("k"), publish=ports)
     flags = networking_.Flags(publish=("8443-8444:443-444",))
-    made = networking_.connection(flags, Backend.QEMU, None, spec)
+    made = networking_.connection(flags, Backend.QEMU, spec)
     assert made.publish == ("127.0.0.1:8080:80/tcp", "8443-8444:443-444")
     plain = networking_.unconnected(spec)
     assert plain == MachineSpec(kernel=Path("k"))

@@ -68,23 +68,22 @@ def options(command: Callable[..., Any]) -> Callable[..., Any]:
     return wrapped
 
 
-def connection(
-    flags: Flags, chosen: Backend, runtime_root: Path | None, spec: MachineSpec | None = None
-) -> Options:
+def connection(flags: Flags, chosen: Backend, spec: MachineSpec | None = None) -> Options:
     """How to connect a machine of the hypervisor `chosen`; what flags do not say, `spec` may.
+
+    The folders of this process are for `here` to add.
 
     Raises:
         UsageError: a flag makes no sense.
     """
     from msgspec.structs import replace
 
-    options = replace(
+    return replace(
         _networking(flags.networking or _kind_of(spec), chosen),
         publish=(*(map(str, spec.publish) if spec is not None else ()), *flags.publish),
         address=flags.ip,
         settings=setting.build(flags.wanted) if flags.wanted else None,
     )
-    return here(options, runtime_root)
 
 
 def _kind_of(spec: MachineSpec | None) -> str:

@@ -108,8 +108,7 @@ def command(
     spec = share.shared(_asked(path, document, computer, driver), shares)
     state = enrolment.state or device.state_folder(path)
     spec = vsock.plugged(spec, vsock_ports, state)
-    sockets = launch.runtime_folder(os.environ)
-    wired = networking.connection(connected, chosen, sockets, spec)
+    wired = networking.connection(connected, chosen, spec)
     spec = networking.unconnected(spec)
     planned = device.planned(spec, devices, state, chosen.disk_format)
     drivers.check(driver, planned)  # before anything is made for it
@@ -122,7 +121,7 @@ def command(
         console=device.console_path(devices, state),
     )  # fmt: skip
     keeps = state if device.keeps_files(devices) or vsock_ports else None
-    root = runtime_root(sockets)
+    root = runtime_root(launch.runtime_folder(os.environ))
     with ExitStack() as stack:
         claim = stack.enter_context(
             enrol.enrolled(settings, enrolment, spec, keeps=keeps, runtime_root=root)
@@ -161,7 +160,7 @@ def _preview(settings: Settings, chosen: Backend, spec: MachineSpec, wired: Opti
         found = networking.described(document.rooted(spec), wired)
         click.echo(document.to_json(found), nl=False)
     else:
-        click.echo(backend.preview(chosen, spec, wired, wired.runtime_root))
+        click.echo(backend.preview(chosen, spec, wired, launch.runtime_folder(os.environ)))
 
 
 def _equipped(
