@@ -47,7 +47,7 @@ bench: $(VENV)/.dev ## the measurements of bench/RESULTS.md
 # needs uv; no address of a package index may get into these files
 pin: ## choose the pinned requirements anew
 	@for group in run dev docs; do \
-		uv pip compile pyproject.toml --extra build --extra net --extra share --extra tty --group $$group \
+		uv pip compile pyproject.toml --extra build --extra net --extra tty --group $$group \
 			--universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
 			--no-emit-index-url --no-emit-find-links --upgrade --quiet \
 			--output-file requirements/$$group.txt || exit 1; \

@@ -1,9 +1,9 @@
-"""Shared folders of an emulated machine, beside virtiofsd and QEMU's 9P as one types them.
+"""Shared folders of an emulated machine: our server beside virtiofsd and QEMU's 9P.
 
     .venv/bin/python bench/share.py [--rounds N] [--write]
 
-The same system (bench/share.yml) measures its folders in turn, started by `sampan.machine` and by
-a QEMU and a virtiofsd of ours with the words of QEMU's manual.
+The same system (bench/share.yml) measures its folders in turn, started by `sampan.machine`, and by
+a QEMU and a virtiofsd with the words of QEMU's manual.
 """
 
 from __future__ import annotations
@@ -29,14 +29,18 @@ from sampan.machine.sharing import share
 RESULTS = Path(__file__).with_name("RESULTS.md")
 MARK = "<!-- shares -->"
 MEASURES = ("write, MB/s", "read, MB/s", "create/s", "stat/s", "unlink/s")
-KINDS = {"virtiofs": "virtiofs", "nine": "9P"}
+WHO = {
+    ("sampan", "virtiofs"): "Sampan's own (Python)",
+    ("by hand", "virtiofs"): "virtiofsd (C)",
+    ("by hand", "nine"): "9P of QEMU (C)",
+}
 RUN_S = 150
 _RESULT = re.compile(r"^RESULT (\w+) ([\d. ]+)\r?$", re.MULTILINE)
 
 
 def by_sampan(prefix: Path, folder: Path) -> str:
     """What the system printed, started by us."""
-    shares = share.parse([f"{folder}:/share/virtiofs", f"{folder}:/share/nine:9p"])
+    shares = share.parse([f"{folder}:/share/virtiofs"])
     spec = machine.MachineSpec(
         kernel=Path(f"{prefix}-kernel"), initrd=Path(f"{prefix}-initrd.img"),
         cmdline=Path(f"{prefix}-cmdline").read_text().strip(), mem_mib=256,
@@ -82,9 +86,9 @@ def by_hand(prefix: Path, folder: Path) -> str:
 STARTERS = {"sampan": by_sampan, "by hand": by_hand}
 
 
-def measured(rounds: int) -> dict[tuple[str, str, str], list[float]]:
-    """Figures by kind of share, who started it, and measure."""
-    found: dict[tuple[str, str, str], list[float]] = defaultdict(list)
+def measured(rounds: int) -> dict[tuple[str, str], list[float]]:
+    """Figures by server and measure."""
+    found: dict[tuple[str, str], list[float]] = defaultdict(list)
     with tempfile.TemporaryDirectory(prefix="sampan-bench-") as name:
         prefix = built(Path(name), Path(__file__).with_name("share.yml"))
         for _ in range(rounds):
@@ -92,30 +96,28 @@ def measured(rounds: int) -> dict[tuple[str, str, str], list[float]]:
                 with tempfile.TemporaryDirectory(dir=name) as shared:
                     said = start(prefix, Path(shared))
                 results = _RESULT.findall(said)
-                if len(results) != len(KINDS):
+                if len(results) != [each for each, _ in WHO].count(who):
                     raise SystemExit(f"{who}: {said}")
                 for kind, figures in results:
-                    sys.stderr.write(f"{who:8} {kind:9} {figures}\n")
+                    server = WHO[who, kind]
+                    sys.stderr.write(f"{server:22} {figures}\n")
                     for what, figure in zip(MEASURES, map(float, figures.split()), strict=True):
-                        found[kind, who, what].append(figure)
+                        found[server, what].append(figure)
     return found
 
 
-def section(found: dict[tuple[str, str, str], list[float]], rounds: int) -> str:
+def section(found: dict[tuple[str, str], list[float]], rounds: int) -> str:
     """The section of RESULTS.md."""
     table = [
-        (f"{name}, {who}", *(f"{max(found[kind, who, what]):.0f}" for what in MEASURES))
-        for kind, name in KINDS.items()
-        for who in STARTERS
+        (server, *(f"{max(found[server, what]):.0f}" for what in MEASURES))
+        for server in WHO.values()
     ]  # fmt: skip
     return f"""{MARK}
 ## Shared folders
 
 `python bench/share.py`, best of {rounds}, {os.cpu_count()} processors, as root. A Linux guest with one processor
 that QEMU emulates (TCG); a file of 64 MiB written (with fsync) and read, 300 empty files made,
-asked for and removed, with cold caches where the guest has any. The same virtiofsd (QEMU's, 7.2)
-and QEMU serve both, so that what differs is who started them. The computer was busy with other
-things: single runs differed by a factor of three, either way.
+asked for and removed, with cold caches where the guest has any. virtiofsd is QEMU's (7.2).
 
 {rows(("", *MEASURES), table)}
 {MARK}

@@ -23,10 +23,11 @@ class Flags(NamedTuple):
 
 _OPTIONS = (
     click.option(
-        "--share", multiple=True, metavar="HOST:GUEST[:ro,9p,events]",
-        help="Mount the folder HOST of this computer at GUEST. ro: the guest cannot write; 9p: not "
-        "by virtiofs, if the guest's kernel can; events: watchers in the guest hear what the host "
-        "changes. Repeat for more.",
+        "--share", multiple=True, metavar="HOST:GUEST[:WORDS]",
+        help="Mount the folder HOST of this computer at GUEST. WORDS, with commas between: ro: the "
+        "guest cannot write; events: watchers in the guest hear what the host does; owners=host "
+        "or owners=attributes: where it is kept whose files are; 9p: not by virtiofs. Repeat for "
+        "more.",
     ),
     click.option(
         "--virtiofs", multiple=True, metavar="DIR",
@@ -35,7 +36,8 @@ _OPTIONS = (
     ),
     click.option(
         "--virtiofsd", metavar="FILE", type=click.Path(dir_okay=False, path_type=Path),
-        help="The program that serves virtiofs.  [default: the one that is installed]",
+        help="Serve virtiofs by this program (virtiofsd: the one that is installed), which knows "
+        "neither events nor owners.  [default: Sampan does]",
     ),
 )  # fmt: skip
 

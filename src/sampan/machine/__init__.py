@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from sampan.machine.blocking import Machine, clones, launch, resume
-    from sampan.machine.device import Disk, DiskFormat, Share, ShareKind, Vsock
+    from sampan.machine.device import Disk, DiskFormat, Owners, Share, ShareKind, Vsock
     from sampan.machine.forward import Forward
     from sampan.machine.lifecycle import VM, LaunchOptions
     from sampan.machine.model import Accelerator, Arch, End, Ending, MachineSpec, Network
@@ -37,6 +37,7 @@ __all__ = [
     "Machine",
     "MachineSpec",
     "Network",
+    "Owners",
     "Share",
     "ShareKind",
     "Vsock",
@@ -58,6 +59,7 @@ _HOMES = {
     "Machine": "blocking",
     "MachineSpec": "model",
     "Network": "model",
+    "Owners": "device",
     "Share": "device",
     "ShareKind": "device",
     "Vsock": "device",

@@ -37,11 +37,19 @@ class ShareKind(StrEnum):
     PLAN9 = "9p"
 
 
+class Owners(StrEnum):
+    """Where a virtiofs share keeps whose its files are."""
+
+    HOST = "host"  # as the host has it: `chown` in the guest is one on the host
+    ATTRIBUTES = "attributes"  # in extended attributes: needs no privilege
+
+
 class Share(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A folder of the host, with a `tag`; the guest's boot program mounts it at `target`.
 
     Without a target the system mounts it itself. With `events` those who watch the folder in the
-    guest hear what the host does there, by the agent (`share_event`).
+    guest hear what the host does there, by the agent (`sharing.teller`). `owners` None: those of
+    the host for root, else in attributes.
     """
 
     source: Path
@@ -50,6 +58,7 @@ class Share(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     read_only: bool = False
     kind: ShareKind = ShareKind.VIRTIOFS
     events: bool = False
+    owners: Owners | None = None
 
 
 class Vsock(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

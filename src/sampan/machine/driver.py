@@ -7,7 +7,7 @@ to do instead. The life of a machine (`lifecycle`) knows drivers by these protoc
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 from typing import Protocol, runtime_checkable
@@ -22,6 +22,7 @@ from sampan.machine.console import Console
 from sampan.machine.device import DiskFormat, ShareKind
 from sampan.machine.forward import Forward
 from sampan.machine.model import Accelerator, End, MachineSpec, Network, Verdict
+from sampan.machine.sharing.control import Control
 from sampan.machine.state import Folder
 
 
@@ -65,6 +66,7 @@ class Launch:
         link_fd, link_path: the far end of its network; see `model.Network`.
         vsock_path: where a vhost-user back end for vsock listens.
         agent: takes the conversation with the guest's agent, if the machine has its channel.
+        controls: the channels to the servers of those shares that tell events, by tag.
         incoming: wait for the state of another process instead of booting.
         incoming_fd: a file with that state, if it is in one.
     """
@@ -77,6 +79,7 @@ class Launch:
     link_path: Path | None = None
     vsock_path: Path | None = None
     agent: Link | None = None
+    controls: Mapping[str, Control] = field(default_factory=dict)
     incoming: bool = False
     incoming_fd: int | None = None
 

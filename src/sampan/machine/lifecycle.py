@@ -36,8 +36,8 @@ from sampan.machine.saving.mover import Mover
 from sampan.machine.saving.resumption import Origin
 from sampan.machine.saving.seat import Seat
 from sampan.machine.saving.suspension import Suspension
-from sampan.machine.sharing import share
-from sampan.machine.sharing import watch as share_event
+from sampan.machine.sharing import control, share
+from sampan.machine.sharing.teller import telling
 from sampan.machine.storage import growth
 from sampan.machine.view import metrics, readiness
 from sampan.machine.view.event import Event, State
@@ -167,6 +167,7 @@ class VM:
         with (
             state.machine_folder(root) as folder,
             vsock.opened(_own_vsock(driver, spec), folder.vsock) as endpoint,
+            control.opened(spec.shares) as controls,
         ):
             console = Console()
             if prepare is not None:
@@ -174,7 +175,7 @@ class VM:
             launch = Launch(
                 accel=verdict.accel, folder=folder, console=console,
                 deadline_s=options.start_deadline_s, link_fd=options.link_fd,
-                vsock_path=None if endpoint is None else endpoint.device_path,
+                vsock_path=None if endpoint is None else endpoint.device_path, controls=controls,
                 link_path=options.link_path, agent=Link() if spec.agent else None,
             )  # fmt: skip
             seat = Seat(await resumption.begin(driver, booted, launch, origin))
@@ -194,9 +195,7 @@ class VM:
                     vm._mover = Mover(vm, seat, driver, lasting, launch, options.relink)
                     vm._vsock = endpoint
                     leaving.push_async_callback(vm._mover.close)
-                    if any(each.events for each in spec.shares):
-                        telling = share_event.telling(spec.shares, vm.agent)
-                        await leaving.enter_async_context(telling)
+                    await leaving.enter_async_context(telling(spec.shares, controls, launch.agent))
                     if origin is not None:
                         await vm._mover.came_back(origin.saved)
                         await identity.assume(origin.saved, spec, vm)

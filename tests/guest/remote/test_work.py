@@ -100,13 +100,13 @@ def test_copies(do, tmp_path):
     assert json.loads(out[2 : out.index("}") + 1])["size"] == 4
 
 
-def test_changes_are_replayed(do, tmp_path):
-    (tmp_path / "file").touch()
-    before = tmp_path.stat().st_ctime_ns, (tmp_path / "file").stat().st_ctime_ns
-    paths = [str(tmp_path / "file"), str(tmp_path / "gone"), "/no/such/folder/file"]
-    assert do(work.replay, paths=paths) == (0, "", "")
-    after = tmp_path.stat().st_ctime_ns, (tmp_path / "file").stat().st_ctime_ns
-    assert all(late > early for early, late in zip(before, after, strict=True))
+def test_changes_are_replayed_where_somebody_plays_along(do, tmp_path):
+    asked = {"target": str(tmp_path), "token": "token"}
+    status, _, err = do(work.replay, changes=[["mkdir", "a", ""]], **asked)
+    assert status == 1
+    assert "lets changes be told" in err
+    assert do(work.replay, changes=[["mkdir"]], **asked)[2] == "['mkdir'] is not a change\n"
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_mount_that_is_refused(do, tmp_path):

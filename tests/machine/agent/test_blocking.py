@@ -6,6 +6,7 @@ import time
 
 import pytest
 
+from sampan.base.agent.change import Change
 from sampan.machine.agent import AgentError, Command, ExecError, Window
 from sampan.machine.agent.blocking import BlockingAgent
 
@@ -56,7 +57,8 @@ def test_everything_once(blocking, tmp_path):
     assert (tmp_path / "back").read_text() == "text"
     assert abs(blocking.set_clock(time.time())) < 10
     assert isinstance(blocking.ports(), tuple)
-    blocking.replay([f"{tmp_path}/file"])
+    with pytest.raises(Exception, match="lets changes be told"):
+        blocking.replay(str(tmp_path), "token", [Change("delete", "file")])
     blocking.resync()
     assert blocking.exec(["echo", "again"]).text == "again"
     with pytest.raises(Exception, match="in the machine"):

@@ -8,6 +8,7 @@ import time
 
 import pytest
 
+from sampan.base.agent.change import Change
 from sampan.machine.agent import (
     AgentError,
     AgentLostError,
@@ -205,11 +206,11 @@ def test_the_clock_and_the_ports(agent):
     assert all(0 < each.port < 65536 for each in ports)
 
 
-def test_watchers_hear_of_changes(agent, tmp_path):
-    (tmp_path / "file").write_text("x")
-    before = (tmp_path / "file").stat().st_mtime_ns
-    run(agent, lambda there: there.replay([f"{tmp_path}/file", f"{tmp_path}/gone"]))
-    assert (tmp_path / "file").stat().st_mtime_ns == before
+def test_changes_are_told_only_where_a_server_plays_along(agent, tmp_path):
+    changes = [Change("mkdir", "a"), Change("rename", "b", "c")]
+    with pytest.raises(AgentError, match="in the machine: .* lets changes be told"):
+        run(agent, lambda there: there.replay(str(tmp_path), "token", changes))
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_what_the_agent_does_not_know(agent):

@@ -1,53 +1,39 @@
 import asyncio
 import socket
 import stat
+import sys
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from sampan import machine
 from sampan.base import proc
-from sampan.errors import ToolMissingError, UnsupportedError
+from sampan.errors import UnsupportedError
 from sampan.machine import state
-from sampan.machine.device import Share, ShareKind
+from sampan.machine.device import Owners, Share, ShareKind
 from sampan.machine.drivers.qemu import Qemu, QemuDriver
+from sampan.machine.error import MachineError
+from sampan.machine.sharing import control
 from sampan.machine.sharing import daemon as share_daemon
-from sampan.machine.sharing.daemon import Privilege, Program
+from sampan.machine.sharing.virtiofsd import Privilege
 
-C = Program(path=Path("/v"), rust=False)
-RUST = Program(path=Path("/v"), rust=True)
-ROOT = Privilege(root=True)
 SHARE = Share(source=Path("/a b,c"), tag="a")
-READ_ONLY = Share(source=Path("/a"), tag="a", read_only=True)
 
 
 @pytest.mark.parametrize(
-    ("program", "words"),
+    ("share", "control", "more"),
     [
-        (C, ("/v", "--fd=7", "-o", "source=/a b\\,c,modcaps=-mknod")),
-        (RUST, ("/v", "--fd=7", "--shared-dir=/a b,c", "--modcaps=-mknod")),
+        (SHARE, None, ()),
+        (SHARE, 9, ("--control=9",)),
+        (replace(SHARE, read_only=True), 9, ("--read-only", "--control=9")),
+        (replace(SHARE, owners=Owners.HOST), None, ("--owners=host",)),
     ],
 )
-def test_the_daemons_have_options_of_their_own(program, words):
-    assert share_daemon.argv(program, SHARE, ROOT, 7) == words
-
-
-@pytest.mark.parametrize(
-    ("privilege", "words"),
-    [
-        (ROOT, ()),
-        (Privilege(root=False), ("unshare", "--map-root-user")),
-        (Privilege(root=False, subordinate=True), ("unshare", "--map-root-user", "--map-auto")),
-    ],
-)
-def test_namespaces(privilege, words):
-    plain = share_daemon.argv(C, SHARE, privilege, 7)
-    assert plain[: len(words)] == words
-    assert plain[len(words)] == "/v"
-    read_only = share_daemon.argv(C, READ_ONLY, privilege, 7)
-    script = read_only.index("sh")
-    assert read_only[:script] == (*(words or ("unshare",)), "--mount", "--propagation", "slave")
-    assert read_only[script + 3 : script + 6] == ("sh", "/a", "/v")
+def test_the_words_of_our_own_server(share, control, more):
+    words = share_daemon.argv(share, 7, control)
+    assert words[:4] == (sys.executable, "-P", "-m", "sampan.vhost.share")
+    assert words[4:] == ("--fd=7", "--source=/a b,c", "--tag=a", *more)
 
 
 @pytest.fixture
@@ -69,32 +55,6 @@ def folder(runtime_root):
         yield made
 
 
-@pytest.mark.parametrize(
-    ("version", "rust"),
-    [("virtiofsd version 7.2 (QEMU Project)", False), ("virtiofsd 1.13.2", True)],
-)
-def test_whose_daemon_it_is(program, version, rust):
-    path = program("", version)
-    assert share_daemon.find(path) == Program(path=path, rust=rust)
-
-
-def test_a_daemon_that_is_not_there(tmp_path, monkeypatch):
-    with pytest.raises(ToolMissingError, match="none is not a program"):
-        share_daemon.find(tmp_path / "none")
-    monkeypatch.setattr(proc, "_MORE_PLACES", ())
-    monkeypatch.setenv("PATH", str(tmp_path))
-    with pytest.raises(UnsupportedError, match="virtiofsd is not installed") as caught:
-        share_daemon.find()
-    assert "apt install" in caught.value.instead
-    assert "9p" in caught.value.instead
-
-
-def test_the_one_that_is_installed(program, monkeypatch):
-    path = program("")
-    monkeypatch.setenv("PATH", str(path.parent), prepend=":")
-    assert share_daemon.find().path == path
-
-
 def start(folder, program, share=None):
     share = share or Share(source=folder.path, tag="a")
     return share_daemon.start((share,), folder, program)
@@ -102,7 +62,7 @@ def start(folder, program, share=None):
 
 @pytest.fixture(autouse=True)
 def as_root(monkeypatch):
-    monkeypatch.setattr(Privilege, "ours", lambda: ROOT)
+    monkeypatch.setattr(Privilege, "ours", lambda: Privilege(root=True))
     monkeypatch.setattr(share_daemon, "STOP_S", 0.2)
 
 
@@ -148,6 +108,37 @@ def test_one_that_ends_says_why(folder, program):
     asyncio.run(scenario())
 
 
+def test_our_own_server(folder, monkeypatch):
+    """Here a shell, that says something through the control channel."""
+    script = 'for number in 1 2; do read line <&$0; echo "{}" >&$0; done; exit 3'
+
+    def command(share, fd, control_fd):
+        return ("bash", "-c", script, str(control_fd))
+
+    async def scenario():
+        share = Share(source=folder.path, tag="a", target="/a", events=True)
+        with control.opened([share]) as controls:
+            [daemon] = await share_daemon.start((share,), folder, None, controls)
+            await controls["a"].stage("token", [])
+            await daemon.ended()
+            assert "its server ended with status 3" in str(daemon.fault())
+            with pytest.raises(MachineError):
+                await controls["a"].stage("token", [])
+
+    monkeypatch.setattr(share_daemon, "argv", command)
+    asyncio.run(scenario())
+
+
+@pytest.mark.parametrize(
+    ("more", "what"), [({"events": True}, "file events"), ({"owners": Owners.HOST}, "owners")]
+)
+def test_what_only_our_own_can(folder, program, more, what):
+    share = Share(source=folder.path, tag="a", target="/a", **more)
+    with pytest.raises(UnsupportedError, match=what) as caught:
+        asyncio.run(start(folder, program(""), share))
+    assert "--virtiofsd" in caught.value.instead
+
+
 def test_a_read_only_share_that_cannot_be_mounted(folder, program):
     async def scenario():
         [daemon] = await start(folder, program("echo mount: wrong fs type >&2; exit 32"))
@@ -161,7 +152,7 @@ def test_one_that_ends_in_silence(folder, program):
     async def scenario():
         [daemon] = await start(folder, program("kill -9 $$"))
         await daemon.ended()
-        assert "virtiofsd was killed by SIGKILL" in str(daemon.fault())
+        assert "its server was killed by SIGKILL" in str(daemon.fault())
         [well] = await start(folder, program("exit 0"))  # in the place of the other
         await well.ended()
         assert well.fault() is None

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sampan.errors import UsageError
-from sampan.machine.device import Share, ShareKind
+from sampan.machine.device import Owners, Share, ShareKind
 from sampan.machine.model import MachineSpec
 from sampan.machine.sharing import share
 
@@ -122,9 +122,23 @@ def test_owners_of_9p_need_attributes(folder, monkeypatch):
         raise OSError(errno.ENOTSUP, "no")
 
     monkeypatch.setattr(os, "getxattr", unsupported)
-    with pytest.raises(UsageError, match="no extended attributes"):
-        share.check([Share(source=folder, tag="a", kind=ShareKind.PLAN9)])
-    share.check([Share(source=folder, tag="a", kind=ShareKind.PLAN9, read_only=True)])
+    for which, instead in (
+        ({"kind": ShareKind.PLAN9}, "by virtiofs"),
+        ({"owners": Owners.ATTRIBUTES}, "owners=host"),
+    ):
+        with pytest.raises(UsageError, match="no extended attributes") as caught:
+            share.check([Share(source=folder, tag="a", **which)])
+        assert instead in caught.value.hint
+        share.check([Share(source=folder, tag="a", read_only=True, **which)])
+    share.check([Share(source=folder, tag="a")])
+
+
+def test_owners_are_for_virtiofs(folder):
+    [found] = share.parse([f"{folder}:/a:owners=attributes,events"])
+    assert (found.owners, found.events) == (Owners.ATTRIBUTES, True)
+    [found] = share.parse([f"{folder}:/a:9p,owners=host"])
+    with pytest.raises(UsageError, match="shared by 9P, which keeps owners in attributes"):
+        share.check([found])
 
 
 def test_the_command_line_says_what_to_mount():

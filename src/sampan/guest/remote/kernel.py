@@ -7,7 +7,8 @@ import os
 
 _NEW_MOUNTS = 0x20000  # CLONE_NEWNS
 _OMIT = (1 << 30) - 2  # UTIME_OMIT
-_AT_FDCWD = -100
+_OPENAT2 = 437  # of every architecture
+_BENEATH = 0x01 | 0x04 | 0x08  # RESOLVE_NO_XDEV, RESOLVE_NO_SYMLINKS, RESOLVE_BENEATH
 _MS_RDONLY = 1
 
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -39,16 +40,31 @@ def mount(source: str, target: str, kind: str, options: str, *, read_only: bool)
     _check(_libc.mount(*words, flags, os.fsencode(options) or None), target)
 
 
-def modified(path: str) -> None:
-    """Set the time of modification of `path`, a link itself, to what it is.
+def open_beneath(folder: int, path: str, flags: int) -> int:
+    """Open what is at `path` in the folder of a descriptor; through no link and into no mount.
 
-    Set alone (not with the time of access), it is what watchers (inotify) hear as a modification.
+    Raises:
+        OSError: that cannot be, or the kernel refused.
+    """
+    how = (ctypes.c_uint64 * 3)(flags | os.O_CLOEXEC, 0, _BENEATH)
+    number = _libc.syscall(
+        ctypes.c_long(_OPENAT2), folder, os.fsencode(path), ctypes.byref(how), ctypes.sizeof(how)
+    )
+    if number < 0:
+        _check(number, path)
+    return int(number)
+
+
+def touched(folder: int, name: str, *, is_content: bool) -> None:
+    """Set the times of a file, a link itself, to what they are; without a name: of the folder.
+
+    Watchers (inotify) hear that what is in it has changed, or else its attributes.
 
     Raises:
         OSError: there is no such file.
     """
-    at_ns = os.lstat(path).st_mtime_ns
-    # two timespecs: of access, of modification
-    times = (ctypes.c_long * 4)(0, _OMIT, *divmod(at_ns, 10**9))
+    found = os.stat(name or ".", dir_fd=folder, follow_symlinks=False)
+    accessed = (0, _OMIT) if is_content else divmod(found.st_atime_ns, 10**9)
+    times = (ctypes.c_long * 4)(*accessed, *divmod(found.st_mtime_ns, 10**9))
     no_follow = 0x100
-    _check(_libc.utimensat(_AT_FDCWD, os.fsencode(path), times, no_follow), path)
+    _check(_libc.utimensat(folder, os.fsencode(name or "."), times, no_follow), name)

@@ -10,7 +10,7 @@ import os
 from collections.abc import Callable
 
 from sampan.base.agent import tree
-from sampan.guest.remote import account, kernel, place
+from sampan.guest.remote import account, kernel, performance, place
 from sampan.guest.remote.call import Params
 from sampan.guest.remote.fault import CallError
 from sampan.guest.remote.place import Place
@@ -94,17 +94,10 @@ def mount(params: Params) -> None:
 
 
 def replay(params: Params) -> None:
-    """Let watchers in the guest hear of what the host did to files of a share.
-
-    A file that was made or changed is `modified`; for one that is gone, its folder is.
-    """
-    for path in params.words("paths"):
-        for there in (path, os.path.dirname(path)):
-            try:
-                kernel.modified(there)
-                break
-            except FileNotFoundError:
-                continue
+    """Do what the host did to files of a share, for those in the guest who watch them."""
+    said: list[object] = params.get("changes", [])
+    changes = [performance.change(each) for each in said]
+    performance.perform(params.text("target"), params.text("token"), changes)
 
 
 def _enter_container(params: Params) -> None:

@@ -7,6 +7,7 @@ from contextlib import AbstractAsyncContextManager, contextmanager
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
+from sampan.base.agent.change import Change
 from sampan.machine.agent.client import COPY_BYTES, OUTPUT_BYTES, Agent, Listening
 from sampan.machine.agent.program import Command, ExecResult, Program, Window
 
@@ -139,9 +140,9 @@ class BlockingAgent:
             self._agent.mount_share(tag, target, kind=kind, options=options, read_only=read_only)
         )
 
-    def replay(self, paths: Sequence[str]) -> None:
+    def replay(self, target: str, token: str, changes: Sequence[Change]) -> None:
         """See `Agent.replay`."""
-        self._runner.run(self._agent.replay(paths))
+        self._runner.run(self._agent.replay(target, token, changes))
 
     def call(self, method: str, params: Mapping[str, Any]) -> dict[str, Any]:
         """See `Agent.call`."""

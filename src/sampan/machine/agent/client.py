@@ -16,6 +16,7 @@ from typing import Any, TypedDict
 import msgspec
 
 from sampan.base.agent import tree
+from sampan.base.agent.change import Change
 from sampan.machine.agent import program, transfer
 from sampan.machine.agent.channel import Channel
 from sampan.machine.agent.error import AgentError, AgentTimeoutError
@@ -203,16 +204,18 @@ class Agent:
         async with self._calling("mount", params) as channel:
             await transfer.work(channel)
 
-    async def replay(self, paths: Sequence[str]) -> None:
-        """Let watchers in the machine hear that these files of a share were changed on the host.
+    async def replay(self, target: str, token: str, changes: Sequence[Change]) -> None:
+        """Do in the share that is mounted at `target` what was done to it on the host.
 
-        Of one that is gone, its folder is said to have changed.
+        Its server knows by `token` who does it, plays along, and changes nothing: see
+        `sharing.control`. A change that cannot be done is left out.
 
         Raises:
             NoAgentError: no agent answers.
-            AgentError: the guest's kernel refused.
+            AgentError: no server there knows the token; nothing was done.
         """
-        async with self._calling("replay", {"paths": list(paths)}) as channel:
+        params = {"target": target, "token": token, "changes": [list(each) for each in changes]}
+        async with self._calling("replay", params) as channel:
             await transfer.work(channel)
 
     async def call(self, method: str, params: Mapping[str, Any]) -> dict[str, Any]:

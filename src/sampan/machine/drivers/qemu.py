@@ -272,7 +272,7 @@ class Qemu:
 
 
 class QemuDriver:
-    """See `Driver`. `virtiofsd` is the program that serves shares; None: what is installed."""
+    """See `Driver`. `virtiofsd` is a program of that kind to serve shares; None: we do."""
 
     name = "qemu"
     capabilities = frozenset({
@@ -293,7 +293,9 @@ class QemuDriver:
 
     async def start(self, spec: MachineSpec, launch: Launch) -> Qemu:
         """See `Qemu.start`; shares of virtiofs have a back end that is started before."""
-        back_ends = await share_daemon.start(spec.shares, launch.folder, self._virtiofsd)
+        back_ends = await share_daemon.start(
+            spec.shares, launch.folder, self._virtiofsd, launch.controls
+        )
         try:
             return await Qemu.start(spec, launch, back_ends)
         except BaseException as error:

@@ -5,7 +5,7 @@ command line what to mount where: nothing else has to run in the guest, and cont
 `onboot` find the files there already. A share without a target is for systems that mount its
 tag themselves.
 
-Who serves the files is `share_daemon` (virtiofs) or the hypervisor (9P).
+Who serves the files is a process of `daemon` (virtiofs) or the hypervisor (9P).
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from sampan.errors import UsageError
-from sampan.machine.device import Share, ShareKind
+from sampan.machine.device import Owners, Share, ShareKind
 from sampan.machine.model import MachineSpec
 
 WORD = "sampan.share="  # read by guest/agent/share.py
@@ -27,7 +27,7 @@ MAX_TAG_BYTES = {
     ShareKind.VIRTIOFS: 36,
     ShareKind.PLAN9: 31,
 }  # virtio 1.2, 5.11.4; Linux' 9pnet_virtio
-_FORM = re.compile(r"(?P<source>.+?):(?P<target>/[^:]*)(?::(?P<words>[a-z0-9,]*))?")
+_FORM = re.compile(r"(?P<source>.+?):(?P<target>/[^:]*)(?::(?P<words>[a-z0-9,=]*))?")
 _TARGET = re.compile(r"(?:/[A-Za-z0-9@%+=_.,~-]+)+")
 _TAG = re.compile(r"[A-Za-z0-9@%+=_.~-]+")
 _RESERVED = ("/containers", "/dev", "/proc", "/sys")
@@ -35,6 +35,8 @@ _RESERVED = ("/containers", "/dev", "/proc", "/sys")
 
 def parse(texts: Sequence[str]) -> tuple[Share, ...]:
     """The shares that `--share HOST:GUEST[:ro,9p,events]` asks for, with tags share0 ….
+
+    A word `owners=host` or `owners=attributes` may be there, too.
 
     Raises:
         UsageError: one says nothing that could be.
@@ -57,7 +59,7 @@ def _parse(text: str, tag: str) -> Share:
             f"--share: {text!r} does not say what to share, and where",
             hint="say HOST:GUEST, for instance .:/src, or ~/data:/data:ro",
         )
-    read_only, kind, events = False, ShareKind.VIRTIOFS, False
+    read_only, kind, events, owners = False, ShareKind.VIRTIOFS, False, None
     for word in (form["words"] or "rw").split(","):
         match word:
             case "ro" | "rw":
@@ -66,16 +68,18 @@ def _parse(text: str, tag: str) -> Share:
                 kind = ShareKind(word)
             case "events":
                 events = True
+            case "owners=host" | "owners=attributes":
+                owners = Owners(word.removeprefix("owners="))
             case _:
                 raise UsageError(
                     f"--share: {word!r} in {text!r} is nothing a share can be",
-                    hint="say ro or rw, virtiofs or 9p, events; several with a comma between",
+                    hint="say ro or rw, virtiofs or 9p, events, owners=host or owners=attributes; "
+                    "several with a comma between",
                 )
-    source = Path(form["source"]).absolute()
-    target = form["target"].rstrip("/") or "/"
     return Share(
-        source=source, tag=tag, target=target, read_only=read_only, kind=kind, events=events
-    )
+        source=Path(form["source"]).absolute(), tag=tag, target=form["target"].rstrip("/") or "/",
+        read_only=read_only, kind=kind, events=events, owners=owners,
+    )  # fmt: skip
 
 
 def check(shares: Iterable[Share]) -> None:
@@ -87,7 +91,7 @@ def check(shares: Iterable[Share]) -> None:
     shares = tuple(shares)
     for share in shares:
         _check_names(share)
-        _check_events(share)
+        _check_kind(share)
         _check_source(share)
     for what, names in (
         ("mounted at", [share.target for share in shares if share.target]),
@@ -118,13 +122,17 @@ def _check_names(share: Share) -> None:
         raise UsageError(f"cannot mount a share at {target}: the system needs that folder itself")
 
 
-def _check_events(share: Share) -> None:
-    # by 9P a time that is set loses what it has below a second, and a file would look older
+def _check_kind(share: Share) -> None:
     is_possible = share.kind is ShareKind.VIRTIOFS and share.target and not share.read_only
     if share.events and not is_possible:
         raise UsageError(
             f"changes of {share.source} cannot be told to the guest",
             hint="events need virtiofs, a target, and a share that can be written",
+        )
+    if share.owners is not None and share.kind is ShareKind.PLAN9:
+        raise UsageError(
+            f"{share.source} is shared by 9P, which keeps owners in attributes",
+            hint=f"leave owners={share.owners} away",
         )
 
 
@@ -135,10 +143,13 @@ def _check_source(share: Share) -> None:
         raise UsageError(f"cannot share {source}: it is {what}")
     if not os.access(source, os.R_OK | os.X_OK):
         raise UsageError(f"cannot share {source}: you may not read it")
-    if share.kind is ShareKind.PLAN9 and not share.read_only and not _keeps_attributes(source):
+    is_plan9 = share.kind is ShareKind.PLAN9
+    needs_attributes = is_plan9 or share.owners is Owners.ATTRIBUTES
+    if needs_attributes and not share.read_only and not _keeps_attributes(source):
         raise UsageError(
-            f"cannot share {source} for writing by 9P: its file system keeps no extended attributes",
-            hint="owners are kept in those: share it read-only, or by virtiofs",
+            f"cannot share {source} for writing: its file system keeps no extended attributes",
+            hint="owners are kept in those: share it read-only, or "
+            + ("by virtiofs" if is_plan9 else "with owners=host"),
         )
 
 
