@@ -136,11 +136,12 @@ def test_many_connections_at_once(loop, forwards, both):
 
 
 def test_nobody_listens(expose, both):
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        port = server.getsockname()[1]
-    forward = expose(Forward(guest_port=port))
-    with pytest.raises(ConnectionResetError):
-        talk(forward, b"")
+    with socket.socket() as bound:  # and nobody else can, as long as it has the port
+        bound.bind(("127.0.0.1", 0))
+        forward = expose(Forward(guest_port=bound.getsockname()[1]))
+        with socket.create_connection((forward.bind, forward.port), timeout=20) as connection:
+            with pytest.raises(ConnectionResetError):
+                connection.recv(1)
     assert talk(both[0], b"the session goes on") == b"the session goes on"
 
 

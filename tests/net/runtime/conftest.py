@@ -385,6 +385,7 @@ def server(make_server):
 
 @pytest.fixture
 def closed():
-    """An address where nobody listens."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return Address(socket.AF_INET, listener.getsockname())
+    """An address where nobody listens, and nobody else can."""
+    with socket.socket() as bound:
+        bound.bind(("127.0.0.1", 0))
+        yield Address(socket.AF_INET, bound.getsockname())

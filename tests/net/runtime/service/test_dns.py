@@ -193,10 +193,10 @@ def test_nobody_is_answered_by_broadcast(net, service, ask):
 def test_server_that_refuses(net, make_service, ask, reply):
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as unused:
         unused.bind(("127.0.0.1", 0))
-        port = unused.getsockname()[1]
-    make_service(Server("127.0.0.1", port))
-    ask("www.example.com")
-    assert reply().header.rcode == 2
+        unused.connect(("127.0.0.1", 9))  # it hears nobody else, and nobody else gets the port
+        make_service(Server("127.0.0.1", unused.getsockname()[1]))
+        ask("www.example.com")
+        assert reply().header.rcode == 2
 
 
 def test_server_that_cannot_be_reached_at_all(net, make_service, ask, reply):
