@@ -1,3 +1,4 @@
+import errno
 import fcntl
 import multiprocessing
 import os
@@ -76,6 +77,17 @@ def test_write_atomically_replaces(tmp_path):
     fs.write_atomically(target, b"1")
     fs.write_atomically(target, b"22", durable=False)
     assert target.read_bytes() == b"22"
+
+
+def test_write_atomically_names_what_it_cannot_write(tmp_path, monkeypatch):
+    def full(descriptor):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(OSError, match="No space left") as caught:
+        fs.write_atomically(tmp_path / "f", b"1")
+    assert caught.value.filename == str(tmp_path / "f")
+    assert _names(tmp_path) == []
 
 
 def test_caller_may_close_the_stream_early(tmp_path):

@@ -110,9 +110,17 @@ def _takes_bytes(path: Path) -> bool:
 
 
 def write_atomically(path: Path, data: bytes, *, mode: int = 0o644, durable: bool = True) -> None:
-    """Write `data` to `path` so that a reader sees the old file or the new one, whole."""
-    with atomic_file(path, mode=mode, durable=durable) as stream:
-        stream.write(data)
+    """Write `data` to `path` so that a reader sees the old file or the new one, whole.
+
+    Raises:
+        OSError: it cannot be written; unlike a stream's own, the error names the file.
+    """
+    try:
+        with atomic_file(path, mode=mode, durable=durable) as stream:
+            stream.write(data)
+    except OSError as error:
+        error.filename = error.filename or str(path)
+        raise
 
 
 def sync_folder(folder: Path) -> None:

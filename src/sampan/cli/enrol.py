@@ -106,9 +106,9 @@ def _claimed(stack: ExitStack, spec: MachineSpec, wish: Wish, *, insist: bool) -
     except OSError as error:
         if insist:
             raise SampanError(
-                f"the machine cannot be kept in {error.filename or machines.root}: "
+                f"the machine cannot be kept in {error.filename or wish.folder or machines.root}: "
                 f"{error.strerror or error}",
-                hint="choose another place: SAMPAN_STATE_DIR",
+                hint="choose another place: SAMPAN_STATE_DIR, or --state for this machine",
             ) from error
         _log.warning("other commands cannot reach this machine: %s", error)
     except UsageError as error:

@@ -89,7 +89,7 @@ def require(arch: Arch, wanted: Accelerator, root: Path) -> Verdict:
 def probe(arch: Arch, accel: Accelerator, folder: Path) -> str | None:
     """Run a guest of a few instructions; None if it ran, else why not."""
     firmware = folder / f".probe-{os.getpid()}.bin"
-    firmware.write_bytes(_firmware(arch))
+    fs.write_atomically(firmware, _firmware(arch), durable=False)
     argv = [*_probe_argv(arch, accel), "-bios", str(firmware)]
     try:
         done = proc.run(argv, check=False, timeout_s=PROBE_DEADLINE_S)

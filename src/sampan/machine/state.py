@@ -180,7 +180,10 @@ def runtime_root(preferred: Path | None = None) -> Path:
         root.mkdir(mode=0o700, parents=True, exist_ok=True)
         found = root.lstat()
     except OSError as error:
-        raise MachineError(f"cannot make the runtime folder {root}: {error.strerror}") from error
+        raise MachineError(
+            f"cannot make the runtime folder {root}: {error.strerror}",
+            hint="name another one: LaunchOptions.runtime_root, or SAMPAN_RUNTIME_DIR for sampan run",
+        ) from error
     if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid() or found.st_mode & 0o022:
         raise MachineError(
             f"the runtime folder {root} is not a folder of ours alone",

@@ -42,7 +42,10 @@ def folder(environment: Mapping[str, str] = os.environ) -> Path:
                     hint="remove it, or name another one: SAMPAN_RUNTIME_DIR",
                 )
     except OSError as error:
-        raise SampanError(f"cannot make the runtime folder {root}: {error.strerror}") from error
+        raise SampanError(
+            f"cannot make the runtime folder {root}: {error.strerror}",
+            hint="name another one: SAMPAN_RUNTIME_DIR",
+        ) from error
     return root / "net"
 
 
