@@ -1,5 +1,6 @@
 """The program that serves a folder, as a parent and a hypervisor see it."""
 
+import json
 import socket
 import subprocess
 import sys
@@ -23,15 +24,19 @@ def start(tmp_path):
     """Starts the program; its process, and the path where it listens."""
     started = []
 
-    def start(*arguments):
+    def start(*arguments, control=None):
         path = tmp_path / "socket"
         listener = socket.socket(socket.AF_UNIX)
         listener.bind(str(path))
         listener.listen(1)
         command = [sys.executable, "-m", "sampan.vhost.share", "--fd", str(listener.fileno())]
+        fds = [listener.fileno()]
+        if control is not None:
+            fds.append(control.fileno())
+            command.append(f"--control={fds[1]}")
         with listener:
             process = subprocess.Popen(
-                [*command, *map(str, arguments)], pass_fds=[listener.fileno()],
+                [*command, *map(str, arguments)], pass_fds=fds,
                 stderr=subprocess.PIPE, text=True,
             )  # fmt: skip
         started.append(process)
@@ -47,9 +52,13 @@ def connect(path):
     hypervisor = socket.socket(socket.AF_UNIX)
     hypervisor.settimeout(30)
     hypervisor.connect(str(path))
+    ask(hypervisor)
+    return hypervisor
+
+
+def ask(hypervisor):
     hypervisor.sendall(HEADER.pack(Request.GET_FEATURES, 1, 0))
     assert len(hypervisor.recv(100)) == HEADER.size + 8
-    return hypervisor
 
 
 @pytest.mark.parametrize("owners", [[], ["--owners", "attributes"]])
@@ -67,6 +76,29 @@ def test_a_hypervisor_that_makes_no_sense(start, folder):
         _, said = process.communicate(timeout=30)
     assert process.returncode == 1
     assert said.count("\n") == 1
+
+
+def test_what_the_parent_tells_it(start, folder):
+    ours, theirs = socket.socketpair()
+    ours.settimeout(30)
+    process, path = start("--source", folder, "--tag", "share", control=theirs)
+    theirs.close()
+    with ours, connect(path) as hypervisor:
+        ours.sendall(b'{"stage": [{"did": "create", "path": "file"}]}\n')
+        assert json.loads(ours.recv(1000)) == {"staged": 1, "own": [], "left": 0}
+        ours.shutdown(socket.SHUT_RDWR)
+        ask(hypervisor)  # it serves on
+    process.communicate(timeout=30)
+    assert process.returncode == 0
+
+
+def test_a_parent_that_dies_before_there_is_a_machine(start, folder):
+    ours, theirs = socket.socketpair()
+    process, _ = start("--source", folder, "--tag", "share", control=theirs)
+    theirs.close()
+    ours.close()
+    process.communicate(timeout=30)
+    assert process.returncode == 0
 
 
 @pytest.mark.parametrize("name", ["none", "file"])

@@ -18,10 +18,13 @@ from pathlib import Path
 from sampan.errors import SampanError
 from sampan.vhost.runtime.backend import CLOSED, READ, Backend
 from sampan.vhost.runtime.fuse import confinement
+from sampan.vhost.runtime.fuse.control import Control
 from sampan.vhost.runtime.fuse.device import ShareDevice
+from sampan.vhost.runtime.fuse.doing import Doings
 from sampan.vhost.runtime.fuse.owner import HostOwners, Owners, RecordedOwners
 from sampan.vhost.runtime.fuse.server import Server
 from sampan.vhost.runtime.fuse.share import CACHE_S, Setting, Share, raise_limit, share
+from sampan.vhost.runtime.fuse.teller import Teller
 from sampan.vhost.runtime.loop import EpollLoop
 
 _OWNERS: dict[str, Callable[[], Owners]] = {"host": HostOwners, "attributes": RecordedOwners}
@@ -33,7 +36,8 @@ class Program:
     def __init__(self, options: argparse.Namespace, served: Share) -> None:
         self.status = 0
         self._loop = EpollLoop()
-        self._device = ShareDevice(self._loop, options.tag, Server(served))
+        server = Server(served) if options.control is None else self._told(served, options.control)
+        self._device = ShareDevice(self._loop, options.tag, server)
         self._listener = socket.socket(fileno=options.fd)
         self._listener.setblocking(False)
         self._loop.watch(self._listener.fileno(), READ, self._connected)
@@ -42,6 +46,18 @@ class Program:
         """Serve until it is over; the exit status."""
         self._loop.run()
         return self.status
+
+    def _told(self, served: Share, fd: int) -> Server:
+        """A server that the parent tells what happened on the host."""
+        doings, teller = Doings(served.nodes), Teller(served, self._loop.now)
+        connection = socket.socket(fileno=fd)
+        Control(self._loop, connection, teller, doings.is_own, self._orphaned)
+        return Server(served, teller=teller, done=doings.done)
+
+    def _orphaned(self) -> None:
+        """The parent has hung up: without a machine there is nothing to wait for."""
+        if self._listener.fileno() >= 0:
+            self._loop.stop()
 
     def _connected(self, _: int) -> None:
         try:
@@ -86,6 +102,7 @@ def _parser() -> argparse.ArgumentParser:
     add = parser.add_argument
     add("--fd", type=int, required=True, help="a Unix socket that listens")
     add("--source", type=Path, required=True, metavar="DIR")
+    add("--control", type=int, metavar="FD", help="a Unix socket, for what the parent has to tell")
     add("--tag", required=True, help="what the guest mounts")
     add("--read-only", action="store_true")
     add("--owners", choices=sorted(_OWNERS), help="host for root, attributes for others")

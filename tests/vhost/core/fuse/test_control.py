@@ -45,6 +45,10 @@ def test_every_deed(deed):
     assert parse(stage({"did": deed, "path": "x"})) == Stage((Item(deed, (b"x",)),))
 
 
+def test_the_folder_itself():
+    assert parse(stage({"did": "attrib", "path": ""})) == Stage((Item(Deed.ATTRIB, ()),))
+
+
 def test_names_need_be_no_text():
     name = os.fsdecode(b"\xff\xfe")
     assert parse(stage({"did": "delete", "path": name})).items[0].path == (b"\xff\xfe",)
@@ -56,7 +60,7 @@ def test_names_need_be_no_text():
         b"", b"{", b"[" * 100_000, b"null", b"{}", b'{"teller": 1}', b'{"teller": "a/b"}',
         b'{"teller": ".."}', b'{"teller": ""}', b'{"teller": "a", "stage": []}', b'{"stage": {}}',
         b'{"stage": [1]}', b'{"teller": "\\ud800"}', b"\xff",
-        stage({"did": "create"}), stage({"did": "eat", "path": "a"}),
+        stage({"did": "create"}), stage({"did": "create", "path": ""}), stage({"did": "eat", "path": "a"}),
         stage({"did": "create", "path": "a", "to": "b"}), stage({"did": "rename", "path": "a"}),
         stage({"did": "create", "path": "a", "more": 1}), stage({"did": "create", "path": "/a"}),
         stage({"did": "create", "path": "a/../b"}), stage({"did": "create", "path": "a\0"}),

@@ -14,7 +14,7 @@ that, or dies. A token is good for one teller at a time: the last that opened it
 whatever the teller does that would change something either meets a pretence, or fails with
 ECANCELED: **a teller never changes anything on the host**. It looks and reads like any task. ::
 
-    {"stage": [ITEM, ...]}         at most MAX_ITEMS  →  {"staged": N, "left": M}
+    {"stage": [ITEM, ...]}         at most MAX_ITEMS  →  {"staged": N, "own": [I, ...], "left": M}
 
     ITEM                                              the teller's matching call
     {"did": "create",  "path": "a/b"}                 open(O_CREAT|O_EXCL|O_WRONLY), or mknod(S_IFREG)
@@ -24,8 +24,13 @@ ECANCELED: **a teller never changes anything on the host**. It looks and reads l
     {"did": "rmdir",   "path": "a/b"}                 rmdir
     {"did": "rename",  "path": "a/b", "to": "a/c"}    rename
     {"did": "modify",  "path": "a/b"}                 open(O_WRONLY), write of 1 byte at 0, close;
-                                                      or truncate, which is IN_MODIFY alone
+                                                      or truncate, which is IN_MODIFY alone,
+                                                      with or without an open
     {"did": "attrib",  "path": "a/b"}                 utime, chmod or chown, with any values
+
+The path of `modify` and `attrib` may be empty: the shared folder itself. Items whose indices are
+in `own` are the guest's own doing, which it has heard of; they are not staged, and N counts the
+others.
 
 A stage takes the place of the one before; M pretences of that were never used. A pretence is
 used by the teller's matching call, once, or forgotten after EXPIRY_S. Until then the teller sees
@@ -78,6 +83,9 @@ class Deed(StrEnum):
     ATTRIB = "attrib"
 
 
+_OF_ROOT = (Deed.MODIFY, Deed.ATTRIB)  # what can happen to the shared folder itself
+
+
 class Item(NamedTuple):
     """One thing that happened; `to` is empty but for a rename."""
 
@@ -128,7 +136,8 @@ def _item(said: object) -> Item:
         case {"did": str(did), "path": str(path), **rest} if did in set(Deed):
             deed, to, folder = Deed(did), rest.pop("to", None), rest.pop("folder", False)
             if not rest and isinstance(folder, bool) and (to is None) == (deed is not Deed.RENAME):
-                return Item(deed, _path(path), () if to is None else _path(to), folder)
+                whole = () if not path and deed in _OF_ROOT else _path(path)
+                return Item(deed, whole, () if to is None else _path(to), folder)
     raise RemoteProtocolError(f"nothing that can be staged: {str(said)[:100]}")
 
 

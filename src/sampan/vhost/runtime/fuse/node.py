@@ -61,6 +61,9 @@ class Nodes:
     def __len__(self) -> int:
         return len(self._nodes)
 
+    def __contains__(self, number: int) -> bool:
+        return number in self._nodes
+
     def get(self, number: int) -> Node:
         """The node of this number, made up or not.
 
@@ -100,11 +103,21 @@ class Nodes:
         Raises:
             OSError: there is no such thing, or there are too many nodes (ENFILE).
         """
-        fd = os.open(name, _PATH, dir_fd=parent.fd)
-        return self.adopt(fd, parent, name)
+        node, status = self.visit(parent, name)
+        self.place(node, parent, name)
+        return node, status
+
+    def visit(self, parent: Node, name: bytes) -> tuple[Node, os.stat_result]:
+        """The same, but it was not there that the guest has found it."""
+        return self._open(os.open(name, _PATH, dir_fd=parent.fd))
 
     def adopt(self, fd: int, parent: Node, name: bytes) -> tuple[Node, os.stat_result]:
-        """The same, of an O_PATH descriptor, which is now ours."""
+        """As `look_up`, of an O_PATH descriptor, which is now ours."""
+        node, status = self._open(fd)
+        self.place(node, parent, name)
+        return node, status
+
+    def _open(self, fd: int) -> tuple[Node, os.stat_result]:
         try:
             status = os.fstat(fd)
             key = (status.st_dev, status.st_ino)
@@ -115,12 +128,12 @@ class Nodes:
         finally:
             if fd >= 0:
                 os.close(fd)
-        return self.tell(node, parent, name), status
+        node.count += 1
+        return node, status
 
     def tell(self, node: Node, parent: Node, name: bytes) -> Node:
         """The guest is told of a node that was found here."""
-        if node.id != ROOT:
-            self.place(node, parent, name)
+        self.place(node, parent, name)
         node.count += 1
         return node
 
@@ -145,6 +158,8 @@ class Nodes:
 
     def place(self, node: Node, parent: Node, name: bytes) -> None:
         """The node was found here."""
+        if node.id == ROOT:
+            return
         if node.parent != parent.id or node.name != name:
             self._leave(node)
             node.parent, node.name = parent.id, name
@@ -153,6 +168,10 @@ class Nodes:
     def placed(self, parent: Node, name: bytes) -> Node | None:
         """What was found there last, if the guest still knows it."""
         return self._places.get((parent.id, name))
+
+    def vacate(self, parent: Node, name: bytes) -> None:
+        """What was found there is no longer there."""
+        self._places.pop((parent.id, name), None)
 
     def _leave(self, node: Node) -> None:
         place = (node.parent, node.name)

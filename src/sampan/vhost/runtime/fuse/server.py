@@ -15,6 +15,7 @@ from sampan.vhost.runtime.fuse.entry import Entries
 from sampan.vhost.runtime.fuse.file import Files
 from sampan.vhost.runtime.fuse.folder import Folders
 from sampan.vhost.runtime.fuse.share import Handler, Share
+from sampan.vhost.runtime.fuse.teller import Teller
 
 _log = log.get(__name__)
 _COMPLAINTS = 10  # in the log; a guest must not fill it
@@ -22,10 +23,19 @@ _SILENT = (Op.FORGET, Op.BATCH_FORGET, Op.INTERRUPT)  # nobody waits for an answ
 
 
 class Server:
-    """Answers the requests of one guest about one folder."""
+    """Answers the requests of one guest about one folder.
 
-    def __init__(self, share: Share, clock: Callable[[], int] = time.time_ns) -> None:
+    `clock` is the time in nanoseconds, as files have it. With a `teller`, one of the guest's
+    tasks may be it; `done` is called with each request of others that has been done.
+    """
+
+    def __init__(
+        self, share: Share, clock: Callable[[], int] = time.time_ns,
+        teller: Teller | None = None, done: Callable[[Request], None] | None = None,
+    ) -> None:  # fmt: skip
         self._share = share
+        self._teller = teller
+        self._done = done
         self._files = Files(share, clock)
         self._complaints = 0
         self._handlers: dict[int, Handler] = {
@@ -52,10 +62,7 @@ class Server:
                 size = self._files.read(request, room)
                 header = OUT_HEADER.pack(OUT_HEADER.size + size, 0, request.unique)
                 return reply.scatter(room, header) + size
-            handler = self._handlers.get(request.op)
-            if handler is None:
-                raise OSError(errno.ENOSYS, "no such request")
-            answer = reply.success(request.unique, handler(request))
+            answer = reply.success(request.unique, self._answer(request))
         except OSError as error:
             answer = reply.failure(request.unique, error.errno or errno.EIO)
         except (ValueError, OverflowError):  # a number or a name that a system call cannot take
@@ -65,6 +72,19 @@ class Server:
             answer = reply.failure(request.unique, errno.EIO)
         return 0 if request.op in _SILENT else reply.scatter(room, answer)
 
+    def _answer(self, request: Request) -> bytes:
+        if self._teller is not None:
+            pretended = self._teller.answer(request)
+            if pretended is not None:
+                return pretended
+        handler = self._handlers.get(request.op)
+        if handler is None:
+            raise OSError(errno.ENOSYS, "no such request")
+        answer = handler(request)
+        if self._done is not None:
+            self._done(request)
+        return answer
+
     def _complain(self, request: Request) -> None:
         if self._complaints < _COMPLAINTS:
             self._complaints += 1
@@ -72,12 +92,17 @@ class Server:
 
     def _init(self, request: Request) -> bytes:
         found = negotiation.answer(request)
-        self._share.forget_all()  # a guest that was started anew
+        self._forget_all()  # a guest that was started anew
         return found
 
     def _destroy(self, _: Request) -> bytes:
-        self._share.forget_all()
+        self._forget_all()
         return b""
+
+    def _forget_all(self) -> None:
+        self._share.forget_all()
+        if self._teller is not None:
+            self._teller.reset()
 
 
 def _nothing(_: Request) -> bytes:
