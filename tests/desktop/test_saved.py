@@ -35,6 +35,20 @@ def test_how_it_was_connected(tmp_path):
         saved.connected(tmp_path)
 
 
+def test_what_a_killed_process_left(tmp_path):
+    for name in ("saved", "snapshots/half", "snapshots/whole"):
+        (tmp_path / name).mkdir(parents=True)
+        (tmp_path / name / "memory-0").write_text("half")
+    (tmp_path / "snapshots/whole/suspended.json").write_text("{")
+    saved.tidy(tmp_path)
+    assert [each.name for each in tmp_path.iterdir()] == ["snapshots"]
+    assert [each.name for each in (tmp_path / "snapshots").iterdir()] == ["whole"]
+    (tmp_path / saved.SAVED).mkdir()
+    (tmp_path / place.SUSPENDED).write_text("{}")
+    saved.tidy(tmp_path)
+    assert (tmp_path / saved.SAVED).exists()
+
+
 def test_going_on(tmp_path):
     (tmp_path / place.SUSPENDED).write_text("{}")
     (tmp_path / saved.SAVED).mkdir()

@@ -98,7 +98,9 @@ def remove_snapshot(machine: Path, tag: str) -> None:
     Raises:
         MachineError: there is none.
     """
-    shutil.rmtree(found(machine, tag))
+    folder = found(machine, tag)
+    (folder / suspension.DOCUMENT).unlink()  # first: what is half removed is not there
+    shutil.rmtree(folder)
 
 
 def connected(folder: Path) -> network.Options:
@@ -114,6 +116,15 @@ def connected(folder: Path) -> network.Options:
         raise MachineError(f"{path}: cannot be read: {error.strerror}") from error
 
 
+def tidy(machine: Path) -> None:
+    """Remove what was not saved to its end, because whoever did that was killed."""
+    if not (machine / place.SUSPENDED).exists():
+        shutil.rmtree(machine / SAVED, ignore_errors=True)
+    for folder in (machine / SNAPSHOTS).glob("*"):
+        if not suspension.is_saved(folder):
+            shutil.rmtree(folder, ignore_errors=True)
+
+
 def forget(machine: Path) -> None:
     """The machine goes on: it is no longer suspended."""
     (machine / place.SUSPENDED).unlink(missing_ok=True)
@@ -121,12 +132,16 @@ def forget(machine: Path) -> None:
 
 
 class Keeping:
-    """The methods, bound to a machine that runs."""
+    """The methods, bound to a machine that runs.
+
+    How it is connected is written before what it is, which makes a saved machine count.
+    """
 
     def __init__(self, server: Server, vm: VM, claim: Claim, wired: network.Options) -> None:
         self._vm = vm
         self._claim = claim
         self._wired = wired
+        tidy(claim.folder)
         server.add("suspend", self._suspend, Nothing)
         server.add("snapshot", self._snapshot, TagAsked)
         server.add("restore", self._restore, TagAsked)
@@ -136,10 +151,14 @@ class Keeping:
         self._claim.keep(SAVED)
 
         def saved(state: Suspension) -> None:
-            self._write_network(folder)
             fs.write_atomically(mark, msgspec.json.encode({"saved_s": state.saved_s}), mode=0o600)
 
-        await self._vm.suspend(folder, on_saved=saved)
+        self._write_network(folder)
+        try:
+            await self._vm.suspend(folder, on_saved=saved)
+        finally:
+            if not mark.exists():
+                shutil.rmtree(folder)
 
     async def _snapshot(self, call: Call[TagAsked]) -> None:
         folder = folder_of(self._claim.folder, call.params.tag)
@@ -149,8 +168,12 @@ class Keeping:
                 hint=f"sampan snapshot rm {self._claim.name} {call.params.tag}",
             )
         self._claim.keep(SNAPSHOTS)
-        await self._vm.snapshot(folder)
         self._write_network(folder)
+        try:
+            await self._vm.snapshot(folder)
+        finally:
+            if not suspension.is_saved(folder):
+                shutil.rmtree(folder)
 
     async def _restore(self, call: Call[TagAsked]) -> None:
         await self._vm.restore(found(self._claim.folder, call.params.tag))
@@ -158,5 +181,6 @@ class Keeping:
         self._claim.update(replace(self._claim.run, hypervisor=process, argv=self._vm.argv))
 
     def _write_network(self, folder: Path) -> None:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         data = document.encode(self._wired, name=_NETWORK)
         fs.write_atomically(folder / _NETWORK, data, mode=0o600)

@@ -143,13 +143,13 @@ class VM:
             SampanError: as `launch`.
         """
         saved = suspension.read(folder)
-        if spec is None or spec.disks == saved.spec.disks:
+        has_own_disks = spec is None or spec.disks == saved.spec.disks
+        if has_own_disks:
             suspension.check_disks(saved)
-            await asyncio.to_thread(resumption.restore_disks, folder, saved)
         if spec is None:
             spec = replace(saved.spec, publish=saved.forwards or saved.spec.publish)
         spec = replace(spec, accel=saved.accel)
-        origin = Origin(folder, saved)
+        origin = Origin(folder, saved, puts_disks_back=has_own_disks)
         async with cls._live(spec, options or LaunchOptions(), prepare, origin) as vm:
             yield vm
 
@@ -293,13 +293,15 @@ class VM:
         Raises:
             MachineEndedError: the machine has ended.
         """
-        await self._hypervisor.pause()
-        self.journal.became(State.PAUSED)
+        await self._mover.pause()
 
     async def resume(self) -> None:
-        """Let a paused machine go on."""
-        await self._hypervisor.run()
-        self.journal.became(State.RUNNING)
+        """Let a paused machine go on.
+
+        Raises:
+            MachineEndedError: the machine has ended.
+        """
+        await self._mover.resume()
 
     async def execute(
         self, command: str, arguments: Mapping[str, qmp.Json] | None = None

@@ -15,7 +15,7 @@ from sampan.base import proc
 from sampan.errors import UnsupportedError
 from sampan.machine import Accelerator, Disk, Ending, Forward, LaunchOptions, MachineSpec, Vsock
 from sampan.machine.drivers.fake import Await, FakeDriver, Say, Script
-from sampan.machine.error import MachineError
+from sampan.machine.error import MachineEndedError, MachineError
 from sampan.machine.model import Network
 from sampan.machine.saving.suspension import SuspensionError
 from sampan.machine.testing import spec
@@ -77,6 +77,31 @@ def test_a_paused_machine_runs_until_its_vsock_is_unplugged(faked, tmp_path):
         vm.kill()
         states = [each.new for each in vm.events() if isinstance(each, StateChanged)]
         assert states[:4] == [State.RUNNING, State.PAUSED, State.RUNNING, State.PAUSED]
+
+
+def test_one_thing_at_a_time(faked, tmp_path):
+    """A machine that goes on while it is saved would write to a disk that is being copied."""
+
+    async def scenario():
+        async with machine.VM.launch(spec(), faked) as vm:
+            saving = [asyncio.create_task(vm.snapshot(tmp_path / name)) for name in "abc"]
+            await asyncio.sleep(0)
+            await asyncio.gather(*saving, vm.resume(), vm.pause())
+            return vm.state, [type(each) for each in vm.journal.after(0) if isinstance(each, Saved)]
+
+    assert asyncio.run(scenario()) == (State.PAUSED, [Saved] * 3)
+
+
+def test_who_waited_finds_it_ended(faked, tmp_path):
+    async def scenario():
+        async with machine.VM.launch(spec(), faked) as vm:
+            ending = asyncio.create_task(vm.suspend(tmp_path / "s"))
+            await asyncio.sleep(0)
+            with pytest.raises(MachineEndedError):
+                await vm.resume()
+            await ending
+
+    asyncio.run(scenario())
 
 
 def test_a_folder_that_cannot_be_written_leaves_it_running(faked, tmp_path):

@@ -1,7 +1,6 @@
 """What can be saved, where disks go, and starting from a folder."""
 
 import asyncio
-import os
 
 import pytest
 
@@ -46,41 +45,39 @@ def test_shares_cannot_be_saved(tmp_path):
         resumption.check(FakeDriver(), shared, Capability.SNAPSHOT)
 
 
-def test_disks_of_a_snapshot_are_copied_and_put_back(tmp_path):
+def test_disks_of_a_snapshot_are_copied(tmp_path):
     path = tmp_path / "disk.img"
     path.write_bytes(b"before")
     description = spec(disks=(Disk(path=path), Disk(path=path, read_only=True)))
     saved = asyncio.run(_saved(tmp_path / "s", description, copy_disks=True))
-    path.write_bytes(b"after, and longer")
-    resumption.restore_disks(tmp_path / "s", saved)
-    assert path.read_bytes() == b"before"
+    assert (tmp_path / "s" / saved.disks[0].copy).read_bytes() == b"before"
     assert not saved.disks[1].copy
-    (tmp_path / "s" / saved.disks[0].copy).unlink()
-    with pytest.raises(SuspensionError, match=r"cannot restore the disk .*disk\.img"):
-        resumption.restore_disks(tmp_path / "s", saved)
+    saved = asyncio.run(_saved(tmp_path / "s", description, copy_disks=False))
+    assert not any(each.copy for each in saved.disks)
 
 
-def test_disks_of_a_suspended_machine_stay(tmp_path):
+@pytest.mark.parametrize("puts_disks_back", [True, False])
+@pytest.mark.parametrize("failure", ["", "no"])
+def test_disks_are_put_back_if_the_process_starts(tmp_path, puts_disks_back, failure):
     path = tmp_path / "disk.img"
     path.write_bytes(b"before")
-    saved = asyncio.run(_saved(tmp_path / "s", spec(disks=(Disk(path=path),)), copy_disks=False))
-    path.write_bytes(b"after")
-    resumption.restore_disks(tmp_path / "s", saved)
-    assert path.read_bytes() == b"after"
+    description = spec(disks=(Disk(path=path),))
 
+    async def scenario():
+        saved = await _saved(tmp_path / "s", description, copy_disks=True)
+        path.write_bytes(b"after")
+        origin = resumption.Origin(tmp_path / "s", saved, puts_disks_back=puts_disks_back)
+        driver = FakeDriver(Script(start_failure=failure))
+        gone_on = await resumption.begin(driver, description, _launch(tmp_path), origin)
+        await gone_on.kill()
 
-@pytest.mark.parametrize("pieces", [(), ((0, 5),), ((1 << 20, 10),), ((0, 9), (3 << 20, 1 << 16))])
-def test_copies_of_files_with_holes(tmp_path, pieces):
-    source, target = tmp_path / "source", tmp_path / "target"
-    target.write_text("something else")
-    with source.open("wb") as stream:
-        for offset, length in pieces:
-            stream.seek(offset)
-            stream.write(os.urandom(length))
-        stream.truncate(8 << 20)
-    resumption.copy_file(source, target)
-    assert target.read_bytes() == source.read_bytes()
-    assert target.stat().st_blocks <= source.stat().st_blocks + 256
+    if failure:
+        with pytest.raises(MachineError, match="did not start"):
+            asyncio.run(scenario())
+    else:
+        asyncio.run(scenario())
+    expected = b"before" if puts_disks_back and not failure else b"after"
+    assert path.read_bytes() == expected
 
 
 def test_paths_are_written_down_as_absolute(tmp_path, monkeypatch):

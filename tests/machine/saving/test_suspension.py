@@ -5,6 +5,7 @@ import asyncio
 import msgspec
 import pytest
 
+from sampan.base import fs
 from sampan.machine.device import Disk
 from sampan.machine.driver import Build
 from sampan.machine.model import Accelerator, MachineSpec
@@ -54,6 +55,7 @@ def test_one_that_fails_leaves_the_old_one(tmp_path):
         with suspension.writing(tmp_path) as made, made.memory() as memory:
             memory.write(memoryview(b"half"))
             made.disk_copy(0).write_text("half")
+            (tmp_path / f"{fs.TEMPORARY_PREFIX}0123456789ab").write_text("of a killed process")
             raise KeyError("fault")
 
     with pytest.raises(KeyError, match="fault"):
@@ -84,6 +86,7 @@ def test_removing(tmp_path):
         (lambda text: None, "no machine is saved in"),
         (lambda text: text[:-20], "damaged"),
         (lambda text: text.replace(b'"version": 1', b'"version": 9'), "of version 9"),
+        (lambda text: text.replace(b'"version": 1', b'"new": 1, "version": 9'), "of version 9"),
         (lambda text: text.replace(b'"memory-', b'"../'), "names a file"),
         (lambda text: text.replace(b'"tcg"', b'"abacus"'), "damaged: .*accel"),
     ],

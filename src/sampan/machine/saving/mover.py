@@ -25,11 +25,11 @@ from sampan.machine.agent.error import AgentError
 from sampan.machine.console import Console
 from sampan.machine.driver import Capability, Driver, Launch, Movable
 from sampan.machine.drivers import qemu_argv, qemu_state
-from sampan.machine.error import MachineTimeoutError
+from sampan.machine.error import MachineEndedError, MachineTimeoutError
 from sampan.machine.forward import Forward
 from sampan.machine.model import End, Ending, MachineSpec, Network
 from sampan.machine.qmp import Notice
-from sampan.machine.saving import resumption, suspension
+from sampan.machine.saving import content, resumption, suspension
 from sampan.machine.saving.seat import Seat
 from sampan.machine.saving.suspension import Suspension, SuspensionError
 from sampan.machine.view.event import ClockStepped, Moved, Restored, Saved, State
@@ -45,12 +45,6 @@ class Machine(Protocol):
     console: Console
     forwards: tuple[Forward, ...]
     journal: Journal
-
-    async def pause(self) -> None:
-        """See `VM.pause`."""
-
-    async def resume(self) -> None:
-        """See `VM.resume`."""
 
 
 @dataclass
@@ -71,9 +65,26 @@ class Mover:
     on_return: Callable[[], None] | None = None
 
     def __post_init__(self) -> None:
+        self._turn = asyncio.Lock()  # one thing at a time
         self._verified: set[str] = set()
         self._setting_clock: asyncio.Task[None] | None = None
         self._had_agent = False  # in the state it came back to
+
+    async def pause(self) -> None:
+        """Stop the machine, once it is not being moved."""
+        async with self._turn:
+            await self._stop()
+
+    async def resume(self) -> None:
+        """Let the machine go on, once it is not being moved.
+
+        Raises:
+            MachineEndedError: it was ended.
+        """
+        async with self._turn:
+            if self.seat.is_ended:
+                raise MachineEndedError("the machine has ended")
+            await self._go_on()
 
     async def suspend(
         self, folder: Path, progress: Progress | None,
@@ -87,7 +98,7 @@ class Mover:
             MachineError: the hypervisor failed; the machine goes on.
         """
         resumption.check(self.driver, self.spec, Capability.SUSPEND)
-        async with self._standing():
+        async with self._turn, self._standing():
             saved = await self._save(folder, progress, copy_disks=False)
             if on_saved is not None:
                 on_saved(saved)
@@ -97,7 +108,7 @@ class Mover:
     async def snapshot(self, folder: Path, progress: Progress | None) -> Suspension:
         """Save the machine and copies of its disks to `folder`; raises as `suspend`."""
         resumption.check(self.driver, self.spec, Capability.SNAPSHOT)
-        async with self._standing():
+        async with self._turn, self._standing():
             return await self._save(folder, progress, copy_disks=True)
 
     async def restore(self, folder: Path) -> None:
@@ -125,18 +136,18 @@ class Mover:
 
         async def follow() -> None:
             await self.seat.occupant.kill()
-            await asyncio.to_thread(resumption.restore_disks, folder, saved)
-            async with self._linked() as launch:
+            async with content.put_back(folder, saved), self._linked() as launch:
                 successor = await resumption.start(
                     self.driver, self.spec, launch, folder, saved, is_verified=True
                 )
             await self.seat.take(successor)
 
-        await self._changed(follow)
-        self.vm.console.skip()
-        await self.vm.resume()
-        self.vm.journal.record(Restored(folder=str(folder)))
-        await self.came_back(saved)
+        async with self._turn:
+            await self._changed(follow)
+            self.vm.console.skip()
+            await self._go_on()
+            self.vm.journal.record(Restored(folder=str(folder)))
+            await self.came_back(saved)
 
     async def relocate(self) -> float:
         """Move the running machine to a new process on this host.
@@ -156,11 +167,12 @@ class Mover:
             nonlocal downtime_s
             downtime_s = await self._move()
 
-        await self._unplug()
-        try:
-            await self._changed(follow)
-        finally:
-            await self._movable.plug(self.spec, self.launch.accel)
+        async with self._turn:
+            await self._unplug()
+            try:
+                await self._changed(follow)
+            finally:
+                await self._movable.plug(self.spec, self.launch.accel)
         self.vm.journal.record(Moved(pid=self.seat.pid, downtime_s=downtime_s))
         return downtime_s
 
@@ -265,12 +277,20 @@ class Mover:
             return
         was_paused = self.vm.journal.state is State.PAUSED
         if was_paused:
-            await self.vm.resume()
+            await self._go_on()
         try:
             await self._movable.unplug(self.spec)
         finally:
             if was_paused:
-                await self.vm.pause()
+                await self._stop()
+
+    async def _stop(self) -> None:
+        await self.seat.pause()
+        self.vm.journal.became(State.PAUSED)
+
+    async def _go_on(self) -> None:
+        await self.seat.run()
+        self.vm.journal.became(State.RUNNING)
 
     async def _changed(self, follow: Callable[[], Awaitable[None]]) -> None:
         with self.vm.console.held():
@@ -283,13 +303,13 @@ class Mover:
         was_running = self.vm.journal.state is State.RUNNING
         await self._unplug()
         if was_running:
-            await self.vm.pause()
+            await self._stop()
         try:
             yield
         finally:
             if not self.seat.is_ended:
                 if was_running:
-                    await self.vm.resume()
+                    await self._go_on()
                 await self._movable.plug(self.spec, self.launch.accel)
 
 

@@ -8,25 +8,20 @@ shared into the machine) is refused before the machine is stopped.
 from __future__ import annotations
 
 import asyncio
-import fcntl
-import os
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from msgspec.structs import replace as changed
 
-from sampan.base import fs
 from sampan.base.clock import Clock, SystemClock
 from sampan.base.progress import Progress, Silent
 from sampan.errors import UnsupportedError
 from sampan.machine.driver import Capability, Driver, Hypervisor, Launch, Movable
 from sampan.machine.forward import Forward
 from sampan.machine.model import Accelerator, MachineSpec
-from sampan.machine.saving import identity, suspension
+from sampan.machine.saving import content, identity, suspension
 from sampan.machine.saving.suspension import DiskState, Suspension, SuspensionError
-
-_FICLONE = 0x40049409  # linux/fs.h: share the blocks of another file, where that is possible
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,10 +82,11 @@ async def save(
 
 @dataclass(frozen=True)
 class Origin:
-    """A saved machine, to go on with."""
+    """A saved machine, to go on with; its disks are put back, unless others take their place."""
 
     folder: Path
     saved: Suspension
+    puts_disks_back: bool = True
 
 
 async def begin(
@@ -104,7 +100,9 @@ async def begin(
     if origin is None:
         return await driver.start(spec, launch)
     is_readdressed = identity.changes_address(origin.saved, spec)
-    hypervisor = await start(driver, spec, launch, origin.folder, origin.saved)
+    folder, saved = origin.folder, origin.saved
+    async with content.put_back(folder, saved) if origin.puts_disks_back else nullcontext():
+        hypervisor = await start(driver, spec, launch, folder, saved)
     if is_readdressed:
         try:
             await identity.pull(hypervisor)
@@ -166,53 +164,13 @@ def absolute(spec: MachineSpec) -> MachineSpec:
     )
 
 
-def restore_disks(folder: Path, saved: Suspension) -> None:
-    """Put the disks of a snapshot back to what they were; nobody may have them open.
-
-    Raises:
-        SuspensionError: one cannot be written, or its copy is gone.
-    """
-    for disk, state in zip(saved.spec.disks, saved.disks, strict=True):
-        if not state.copy:
-            continue
-        try:
-            copy_file(folder / state.copy, disk.path)
-        except OSError as error:
-            raise SuspensionError(
-                f"cannot restore the disk {disk.path}: {error.filename}: {error.strerror}"
-            ) from error
-
-
-def copy_file(source: Path, target: Path) -> None:
-    """Copy a disk, replacing `target` whole: blocks are shared where possible, holes stay holes.
-
-    Raises:
-        OSError: it cannot be read or written.
-    """
-    with source.open("rb") as old, fs.atomic_file(target, mode=0o600) as new:
-        with suppress(OSError):  # another filesystem, or one that cannot
-            fcntl.ioctl(new.fileno(), _FICLONE, old.fileno())
-            return
-        size = os.fstat(old.fileno()).st_size
-        position = 0
-        while position < size:
-            try:
-                begin = os.lseek(old.fileno(), position, os.SEEK_DATA)
-            except OSError:  # nothing but a hole is left
-                break
-            position = os.lseek(old.fileno(), begin, os.SEEK_HOLE)
-            os.lseek(new.fileno(), begin, os.SEEK_SET)
-            fs.copy_range(old.fileno(), new.fileno(), position - begin, offset=begin)
-        os.ftruncate(new.fileno(), size)
-
-
 def _disks(spec: MachineSpec, made: suspension.Writing, copy_disks: bool) -> tuple[DiskState, ...]:
     states = []
     for index, disk in enumerate(spec.disks):
         copy = made.disk_copy(index)
         if copy_disks and not disk.read_only:
-            copy_file(disk.path, copy)
-            states.append(suspension.disk_state(disk.path, copy.name))
+            sha256 = content.copy(disk.path, copy)
+            states.append(suspension.disk_state(disk.path, copy.name, sha256))
         else:
             states.append(suspension.disk_state(disk.path))
     return tuple(states)

@@ -22,7 +22,7 @@ import io
 import os
 import secrets
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import msgspec
@@ -53,11 +53,16 @@ class File(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
 
 
 class DiskState(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A disk when its machine was saved; `copy` is a file of the folder, if it was copied."""
+    """A disk when its machine was saved.
+
+    `copy` is a file of the folder, if it was copied; `sha256` its digest (`content`), unless it
+    shares the blocks of the disk.
+    """
 
     size_bytes: int
     modified_ns: int
     copy: str = ""
+    sha256: str = ""
 
 
 class Suspension(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -81,6 +86,10 @@ class Suspension(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     def files(self) -> tuple[str, ...]:
         """The names of its files besides the document."""
         return (self.memory.name, *(disk.copy for disk in self.disks if disk.copy))
+
+
+class _Versioned(msgspec.Struct):
+    version: int
 
 
 class Memory:
@@ -168,14 +177,16 @@ def read(folder: Path) -> Suspension:
         raise SuspensionError(f"no machine is saved in {folder}") from None
     except OSError as error:
         raise SuspensionError(f"{path}: cannot be read: {error.strerror}") from error
+    with suppress(msgspec.DecodeError):
+        if (version := msgspec.json.decode(data, type=_Versioned).version) != VERSION:
+            raise SuspensionError(
+                f"{path} is of version {version}; this Sampan knows version {VERSION}",
+                hint="use the Sampan that saved it, or boot the machine anew",
+            )
     try:
         found = document.decode(data, Suspension, name=str(path))
     except SampanError as error:
         raise SuspensionError(f"the saved machine is damaged: {error.message}") from error
-    if found.version != VERSION:
-        raise SuspensionError(
-            f"{path} is of version {found.version}; this Sampan knows version {VERSION}"
-        )
     for name in found.files:
         if "/" in name or name in ("", ".", ".."):
             raise SuspensionError(f"the saved machine is damaged: {path} names a file {name!r}")
@@ -191,7 +202,6 @@ def remove(folder: Path) -> None:
     """Forget the machine that is saved in `folder`, and the folder if nothing else is in it."""
     (folder / DOCUMENT).unlink(missing_ok=True)
     _remove_others(folder)
-    fs.remove_stale(folder)
     try:
         folder.rmdir()
     except OSError:
@@ -256,14 +266,16 @@ def check_build(folder: Path, suspension: Suspension, build: Build) -> None:
         )
 
 
-def disk_state(path: Path, copy: str = "") -> DiskState:
+def disk_state(path: Path, copy: str = "", sha256: str = "") -> DiskState:
     """What a disk is now.
 
     Raises:
         OSError: it is not there.
     """
     found = path.stat()
-    return DiskState(size_bytes=found.st_size, modified_ns=found.st_mtime_ns, copy=copy)
+    return DiskState(
+        size_bytes=found.st_size, modified_ns=found.st_mtime_ns, copy=copy, sha256=sha256
+    )
 
 
 def check_disks(suspension: Suspension) -> None:
@@ -290,6 +302,7 @@ def check_disks(suspension: Suspension) -> None:
 
 def _remove_others(folder: Path) -> None:
     """Remove files of saved machines that the folder does not hold (any more)."""
+    fs.remove_stale(folder)
     try:
         kept = set(read(folder).files) if is_saved(folder) else set()
     except SuspensionError:
