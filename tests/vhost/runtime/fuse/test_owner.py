@@ -114,6 +114,16 @@ def test_the_hosts_owners(host_kernel, root):
     assert os.listxattr(root / "file") == []
 
 
+def test_an_owner_that_a_user_namespace_does_not_have(host_kernel, root, monkeypatch):
+    def refuse(*_):
+        raise OSError(errno.EINVAL, "no such user here")
+
+    entry, _ = host_kernel.create("file")
+    monkeypatch.setattr(os, "chown", refuse)
+    body = wire.SETATTR_IN.pack(Set.UID, *[0] * 12, 5, 0, 0)
+    assert host_kernel.refuses(Op.SETATTR, body, entry.node) == errno.EPERM
+
+
 def test_a_links_owner_stays(kernel):
     link = kernel.symlink("link", "x")
     assert kernel.set(link.node, Set.UID, uid=999).owner == (0, 0)

@@ -79,7 +79,7 @@ class HostOwners:
         if folder.mode & stat.S_ISGID:
             gid = status.st_gid
         if (status.st_uid, status.st_gid) != (new.uid, gid):
-            os.chown(path, new.uid, gid)
+            _chown(path, new.uid, gid)
         if not stat.S_ISLNK(new.mode) and new.mode & _BITS != status.st_mode & _BITS:
             Path(path).chmod(new.mode & _BITS)
 
@@ -88,7 +88,7 @@ class HostOwners:
     ) -> None:
         """See `Owners.change`."""
         if uid is not None or gid is not None:
-            os.chown(path, -1 if uid is None else uid, -1 if gid is None else gid)
+            _chown(path, -1 if uid is None else uid, -1 if gid is None else gid)
         if mode is not None:
             Path(path).chmod(mode & _BITS)
 
@@ -186,6 +186,16 @@ class RecordedOwners:
     def in_guest(self, name: bytes) -> bytes | None:
         """See `Owners.in_guest`."""
         return records.in_guest(name)
+
+
+def _chown(path: str, uid: int, gid: int) -> None:
+    try:
+        os.chown(path, uid, gid)
+    except OSError as error:
+        if error.errno != errno.EINVAL:
+            raise
+        # a user namespace that has no such owner
+        raise PermissionError(errno.EPERM, "the host lets it belong to nobody else") from None
 
 
 def _may_have_record(status: os.stat_result) -> bool:

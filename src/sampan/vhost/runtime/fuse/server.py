@@ -18,7 +18,7 @@ from sampan.vhost.runtime.fuse.share import Handler, Share
 from sampan.vhost.runtime.fuse.teller import Teller
 
 _log = log.get(__name__)
-_COMPLAINTS = 10  # in the log; a guest must not fill it
+_MAX_COMPLAINTS = 10  # in the log; a guest must not fill it
 _SILENT = (Op.FORGET, Op.BATCH_FORGET, Op.INTERRUPT)  # nobody waits for an answer
 
 
@@ -27,6 +27,7 @@ class Server:
 
     `clock` is the time in nanoseconds, as files have it. With a `teller`, one of the guest's
     tasks may be it; `done` is called with each request of others that has been done.
+    `complaints` is how many requests failed by a fault of ours, up to a limit.
     """
 
     def __init__(
@@ -37,7 +38,7 @@ class Server:
         self._teller = teller
         self._done = done
         self._files = Files(share, clock)
-        self._complaints = 0
+        self.complaints = 0
         self._handlers: dict[int, Handler] = {
             Op.INIT: self._init,
             Op.DESTROY: self._destroy,
@@ -86,8 +87,8 @@ class Server:
         return answer
 
     def _complain(self, request: Request) -> None:
-        if self._complaints < _COMPLAINTS:
-            self._complaints += 1
+        if self.complaints < _MAX_COMPLAINTS:
+            self.complaints += 1
             _log.exception("request %d failed", request.op)
 
     def _init(self, request: Request) -> bytes:
