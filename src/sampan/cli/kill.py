@@ -36,10 +36,14 @@ def command(names: tuple[str, ...]) -> ExitCode:
 
 
 def ended(machines: Store, record: Record) -> None:
-    """End the machine, if it runs."""
+    """End the machine, if it runs.
+
+    Raises:
+        MachineError: its files are damaged, so that it cannot be found.
+    """
     from sampan.machine.error import MachineError
 
-    if not record.status.live:
+    if not target.runs(machines, record):
         return
     try:
         target.reached(record).kill()

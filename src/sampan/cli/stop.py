@@ -32,7 +32,7 @@ def command(time_s: float | None, names: tuple[str, ...]) -> ExitCode:
 
     def stop(name: str) -> str:
         record = target.healed(machines, name)
-        if not record.status.live:
+        if not target.runs(machines, record):
             return record.name
         limit_s = None if time_s is None else time_s + GRACE_S
         client = target.reached(record)

@@ -66,6 +66,15 @@ def reached(record: Record) -> Client:
     return Client(record.run.control)
 
 
+def runs(machines: Store, record: Record) -> bool:
+    """Whether somebody runs the machine; one whose files are damaged may run, too."""
+    from sampan.machine.registry.record import Status
+
+    if record.status is Status.DAMAGED:
+        return not machines.is_free(record)
+    return record.status.live
+
+
 def awake(record: Record) -> Client:
     """A client for a machine that runs, and whose processors do.
 
@@ -90,9 +99,10 @@ def not_running(record: Record) -> SampanError:
         Status.ENDING: "is about to end",
     }.get(record.status, f"is {record.status}")  # fmt: skip
     detail = f": {record.detail}" if record.detail else ""
-    return MachineError(
-        f"{record.name} {said}{detail}", hint="sampan ps -a says what all machines do"
-    )
+    hint = "sampan ps -a says what all machines do"
+    if record.status is Status.DAMAGED:
+        hint = f"sampan kill {record.name} ends it, if it runs; sampan rm {record.name} forgets it"
+    return MachineError(f"{record.name} {said}{detail}", hint=hint)
 
 
 def names(command: Callable[..., Any]) -> Callable[..., Any]:

@@ -88,11 +88,19 @@ class Store:
         """
         place.check_name(name)
         folder = (self.root / name).resolve()
+        made, run, fault = None, None, ""
         try:
             made = place.read(folder / place.MADE, Made)
+        except SampanError as error:
+            fault = error.message
+        try:
             run = place.read(folder / place.RUN, Run)
         except SampanError as error:
-            return Record(name=name, folder=folder, status=Status.DAMAGED, detail=error.message)
+            fault = fault or error.message
+        if fault:  # it may run nevertheless
+            return Record(
+                name=name, folder=folder, status=Status.DAMAGED, detail=fault, made=made, run=run
+            )
         if made is None:
             raise self._unknown(name)
         is_suspended = (folder / place.SUSPENDED).exists()
@@ -129,9 +137,19 @@ class Store:
         return self.record(name)
 
     def end_by_force(self, name: str) -> Record:
-        """End a machine whose supervisor does not answer; what is known then."""
+        """End a machine whose supervisor does not answer; what is known then.
+
+        Raises:
+            MachineError: it runs, and where is not known, because its files are damaged.
+        """
         found = self.record(name)
-        if found.run is not None and found.status.live:
+        is_damaged = found.status is Status.DAMAGED and not self.is_free(found)
+        if is_damaged and (found.run is None or found.run.ended is not None):
+            raise MachineError(
+                f"{name} runs, but where is not known: {found.detail}",
+                hint=f"end the process that fuser {found.folder / place.LOCK} names",
+            )
+        if found.run is not None and (found.status.live or is_damaged):
             if found.run.hypervisor is not None:
                 found.run.hypervisor.kill()
             # it cleans up, if it still can
@@ -145,13 +163,14 @@ class Store:
         Who runs it may have more to do when the machine itself has ended.
         """
         end_s = self._clock.monotonic_s() + timeout_s
-        while not self._is_free(found):
+        while not self.is_free(found):
             if self._clock.monotonic_s() > end_s:
                 return False
             time.sleep(_POLL_S)
         return True
 
-    def _is_free(self, found: Record) -> bool:
+    def is_free(self, found: Record) -> bool:
+        """Whether nobody runs a machine, whatever its files say."""
         with self._locked():  # whoever takes the machine's lock holds that of the root
             if not (found.folder / place.LOCK).exists():
                 return True  # it was forgotten
