@@ -1,5 +1,7 @@
 """What the host does to a share, heard in the guest by inotify."""
 
+import os
+
 import pytest
 
 from sampan.machine import Network, Share
@@ -116,6 +118,29 @@ def test_folders_and_links(guest):
     lines = guest.heard("MOVED_TO FOLDER /share/other")
     (guest.folder / "other").rmdir()
     guest.heard("DELETE FOLDER /share/other")
+
+
+def test_who_lists_a_folder_meanwhile_hears_all_the_same(guest):
+    """What is listed is known to the guest's kernel, which could not make it again."""
+    guest.run(
+        "(while :; do ls -l /share > /dev/null; done) > /dev/null 2>&1 & echo $! > /run/lister"
+    )
+    for number in range(5):
+        (guest.folder / f"listed{number}").mkdir()
+        guest.heard(f"CREATE FOLDER /share/listed{number}")
+        (guest.folder / f"listed{number}").rmdir()
+        guest.heard(f"DELETE FOLDER /share/listed{number}")
+    guest.run("kill $(cat /run/lister)")
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files away")
+def test_owners_of_the_host(guest):
+    guest.run("chown 999:998 /share/chmodded")
+    status = (guest.folder / "chmodded").stat()
+    assert (status.st_uid, status.st_gid) == (999, 998)
+    os.chown(guest.folder / "chmodded", 5, 6)
+    guest.all()
+    assert guest.run("stat -c %u:%g /share/chmodded") == "5:6\n"
 
 
 def test_below_a_folder(guest):

@@ -49,10 +49,25 @@ def test_what_is_in_a_file_stays(folder):
     assert (after.st_mode, after.st_size) == (before.st_mode, before.st_size)
 
 
-def test_what_cannot_be_done_is_left_out(folder):
+def test_what_cannot_be_done_is_left_out(folder, monkeypatch):
+    monkeypatch.setattr(performance, "FORGOTTEN_S", 0.0)
     perform(folder, "create file", "delete none", "mkdir none/a", "rename none b", "create last")
     assert "last" in names(folder)
     assert (folder / "file").read_text() == "text"
+
+
+def test_what_is_there_is_tried_again(folder, monkeypatch):
+    monkeypatch.setattr(performance, "FORGOTTEN_S", 0.0)
+    tried = []
+
+    def make(root, each):
+        tried.append(each.path)
+        if tried.count(each.path) == 1:
+            raise FileExistsError
+
+    monkeypatch.setitem(performance._DOINGS, "create", make)
+    perform(folder, "create a", "create file", "modify file", "create b")
+    assert tried == ["a", "file", "b", "a", "b"]
 
 
 @pytest.mark.parametrize(

@@ -18,10 +18,15 @@ class FakeAgent(Agent):
     def __init__(self, *, late=False):
         super().__init__(Link())
         self.calls = []
+        self.asked = 0
         self.told = asyncio.Queue()
         self._late = late
 
+    async def ready(self, *, deadline_s=None):
+        self.asked += 1
+
     async def replay(self, target, token, changes):
+        assert self.asked > len(self.calls)  # before each
         self.calls.append((target, token, list(changes)))
         refused, self._late = self._late, False
         for each in changes:

@@ -7,15 +7,18 @@ for as long as that is open. Nothing is done without it: a folder that is not th
 share of a server that would do what it is told, is left alone.
 
 The folder is others' to change at the same time: what is touched is reached through no link and
-no mount. What cannot be done is left out; its watchers hear nothing, as without all this.
+no mount. What cannot be done is left out; its watchers hear nothing, as without all this. Only
+what is there already, as who looked into the folder in between knows, is tried again once the
+kernel has forgotten that.
 """
 
 from __future__ import annotations
 
 import os
 import posixpath
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager, suppress
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 
 from sampan.base.agent.change import (
     ALL,
@@ -33,6 +36,7 @@ from sampan.base.agent.change import (
 from sampan.guest.remote import kernel
 from sampan.guest.remote.fault import CallError
 
+FORGOTTEN_S = 1.1  # the server lets kernels believe what they were told for a second
 _FOLDER = os.O_PATH | os.O_DIRECTORY
 _NEW = os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_NOFOLLOW | os.O_CLOEXEC
 _WRITE = os.O_WRONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY
@@ -55,7 +59,7 @@ def _is_inside(path: str) -> bool:
     return not path or ("\0" not in path and not {"", ".", ".."} & set(path.split("/")))
 
 
-def perform(target: str, token: str, changes: Iterable[Change]) -> None:
+def perform(target: str, token: str, changes: Sequence[Change]) -> None:
     """Do `changes`, in this order, in the share at `target` whose server knows `token`.
 
     Raises:
@@ -66,13 +70,29 @@ def perform(target: str, token: str, changes: Iterable[Change]) -> None:
     try:
         known = _introduced(root, target, token)
         try:
-            for each in changes:
-                with suppress(OSError):  # it is otherwise by now: there will be another change
-                    _DOINGS[each.did](root, each)
+            again = _do(root, changes)
+            # who is told that a file was changed need not hear that it is new
+            late = [each for each in again if Change(MODIFY, each.path) not in changes]
+            if late:
+                time.sleep(FORGOTTEN_S)
+                _do(root, late)
         finally:
             os.close(known)
     finally:
         os.close(root)
+
+
+def _do(root: int, changes: Iterable[Change]) -> list[Change]:
+    """Do what can be done; what could not because it is there already."""
+    there: list[Change] = []
+    for each in changes:
+        try:
+            _DOINGS[each.did](root, each)
+        except FileExistsError:
+            there.append(each)
+        except OSError:
+            continue  # it is otherwise by now: there will be another change
+    return there
 
 
 def _introduced(root: int, target: str, token: str) -> int:

@@ -119,6 +119,7 @@ class Teller:
         sayable = [each for each in changes if _is_text(each.path) and _is_text(each.to)]
         token = f".sampan-{secrets.token_hex(16)}"
         try:
+            await self._agent.ready()  # the server does not play along for ever
             told = await self._control.stage(token, sayable)
             if told:
                 await self._agent.replay(self.share.target, token, told)
