@@ -36,8 +36,7 @@ from sampan.machine.saving.mover import Mover
 from sampan.machine.saving.resumption import Origin
 from sampan.machine.saving.seat import Seat
 from sampan.machine.saving.suspension import Suspension
-from sampan.machine.sharing import control, share
-from sampan.machine.sharing.teller import telling
+from sampan.machine.sharing import control, share, teller
 from sampan.machine.storage import growth
 from sampan.machine.view import metrics, readiness
 from sampan.machine.view.event import Event, State
@@ -188,14 +187,13 @@ class VM:
                     await seat.run()
                     journal.became(State.RUNNING)
                     vm = cls(spec, verdict, console, seat, forwards, folder, journal)
-                    vm._link = launch.agent
                     if launch.agent is not None:
                         journal.listen(launch.agent.heard)
                     lasting = replace(booted, publish=forwards)
                     vm._mover = Mover(vm, seat, driver, lasting, launch, options.relink)
-                    vm._vsock = endpoint
+                    vm._link, vm._vsock = launch.agent, endpoint
                     leaving.push_async_callback(vm._mover.close)
-                    await leaving.enter_async_context(telling(spec.shares, controls, launch.agent))
+                    await leaving.enter_async_context(teller.telling(controls, launch.agent))
                     if origin is not None:
                         await vm._mover.came_back(origin.saved)
                         await identity.assume(origin.saved, spec, vm)

@@ -2,9 +2,11 @@
 
 import json
 import threading
+from pathlib import Path
 
 import pytest
 
+from sampan.machine.device import Share
 from sampan.machine.sharing.control import Control
 
 
@@ -44,8 +46,9 @@ def served():
     """Makes a control whose server gives the answer of a function, and that server."""
     made = []
 
-    def make(answer=agreeing):
-        control = Control()
+    def make(answer=agreeing, folder=Path("/none")):
+        share = Share(source=folder, tag="a", target="/src", events=True)
+        control = Control(share)
         made.append((control, FakeServer(control, answer)))
         return made[-1]
 

@@ -6,7 +6,6 @@ from sampan.base.agent.change import CREATE, MKDIR, TOUCH, Change
 from sampan.machine.agent.client import Agent
 from sampan.machine.agent.error import NoAgentError
 from sampan.machine.agent.link import Link
-from sampan.machine.device import Share
 from sampan.machine.error import MachineError
 from sampan.machine.sharing import teller
 from sampan.machine.sharing.teller import Teller, telling
@@ -44,14 +43,11 @@ class FakeAgent(Agent):
 def run(monkeypatch):
     """Runs a scenario while a folder is told of."""
 
-    def running(folder, control, scenario, *, late=False):
-        share = Share(source=folder, tag="a", target="/src", events=True)
-        silent = Share(source=folder / "none", tag="b", target="/b")
-
+    def running(control, scenario, *, late=False):
         async def told():
             agent = FakeAgent(late=late)
             monkeypatch.setattr(teller, "Agent", lambda link: agent)
-            async with telling((share, silent), {"a": control}, agent.link):
+            async with telling({"a": control}, agent.link):
                 await scenario(agent)
             return agent.calls
 
@@ -61,14 +57,14 @@ def run(monkeypatch):
 
 
 def test_telling(run, tmp_path, served):
-    control, server = served()
+    control, server = served(folder=tmp_path)
 
     async def scenario(agent):
         (tmp_path / "folder").mkdir()
         (tmp_path / "folder" / "file").write_text("x")
         await agent.wait_for(Change(CREATE, "folder/file"))
 
-    calls = run(tmp_path, control, scenario)
+    calls = run(control, scenario)
     assert {target for target, _, _ in calls} == {"/src"}
     changes = [each for _, _, changes in calls for each in changes]
     assert changes[:2] == [Change(MKDIR, "folder"), Change(CREATE, "folder/file")]
@@ -79,7 +75,7 @@ def test_telling(run, tmp_path, served):
 
 
 def test_an_agent_that_is_not_there_yet(run, tmp_path, served, caplog):
-    control, _ = served()
+    control, _ = served(folder=tmp_path)
 
     async def scenario(agent):
         (tmp_path / "first").mkdir()
@@ -87,54 +83,53 @@ def test_an_agent_that_is_not_there_yet(run, tmp_path, served, caplog):
         (tmp_path / "second").mkdir()
         await agent.wait_for(Change(MKDIR, "second"))
 
-    run(tmp_path, control, scenario, late=True)
+    run(control, scenario, late=True)
     assert "are not told to the guest: nobody answers" in caplog.text
 
 
 def test_a_server_that_is_gone(run, tmp_path, served):
-    control, server = served(lambda said: None)
+    control, server = served(lambda said: None, tmp_path)
 
     async def scenario(agent):
         (tmp_path / "file").touch()
         await asyncio.to_thread(server.join)
 
-    assert run(tmp_path, control, scenario) == []
+    assert run(control, scenario) == []
 
 
 def test_much_is_told_in_several_calls(run, tmp_path, served, monkeypatch):
     monkeypatch.setattr(teller, "BATCH", 3)
-    control, _ = served()
+    control, _ = served(folder=tmp_path)
 
     async def scenario(agent):
         for number in range(10):
             (tmp_path / f"{number}").mkdir()
         await agent.wait_for(Change(MKDIR, "9"))
 
-    calls = run(tmp_path, control, scenario)
+    calls = run(control, scenario)
     assert max(len(changes) for _, _, changes in calls) <= 3
     assert [each.path for _, _, changes in calls for each in changes] == [*"0123456789"]
 
 
 def test_names_that_no_call_can_say(run, tmp_path, served):
-    control, server = served()
+    control, server = served(folder=tmp_path)
 
     async def scenario(agent):
         (tmp_path / "a\udcff").mkdir()
         (tmp_path / "b").mkdir()
         await agent.wait_for(Change(MKDIR, "b"))
 
-    run(tmp_path, control, scenario)
+    run(control, scenario)
     staged = [row["path"] for each in server.said for row in each.get("stage", ())]
     assert staged == ["b"]
 
 
 def test_what_was_missed(tmp_path, served, caplog):
-    control, _ = served()
+    control, _ = served(folder=tmp_path)
 
     async def scenario():
-        share = Share(source=tmp_path, tag="a", target="/src", events=True)
         agent = FakeAgent()
-        told = Teller(share, control, agent)
+        told = Teller(control, agent)
         await told.start()
         told._lost()
         await agent.wait_for(Change(TOUCH, ""))
@@ -145,10 +140,10 @@ def test_what_was_missed(tmp_path, served, caplog):
 
 
 def test_a_folder_that_cannot_be_watched(run, tmp_path, served):
-    control, _ = served()
+    control, _ = served(folder=tmp_path / "none")
 
     async def scenario(agent):
         raise AssertionError
 
     with pytest.raises(MachineError, match="cannot watch"):
-        run(tmp_path / "none", control, scenario)
+        run(control, scenario)

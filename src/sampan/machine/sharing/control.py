@@ -30,9 +30,10 @@ class _Answer(msgspec.Struct, frozen=True):
 
 
 class Control:
-    """The channel to one server; `theirs` is the end that the server inherits."""
+    """The channel to the server of `share`; `theirs` is the end that the server inherits."""
 
-    def __init__(self) -> None:
+    def __init__(self, share: Share) -> None:
+        self.share = share
         self._ours, self.theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
         self._ours.setblocking(False)
         self._received = b""
@@ -106,4 +107,4 @@ def _item(change: Change) -> dict[str, str]:
 def opened(shares: Sequence[Share]) -> Iterator[dict[str, Control]]:
     """The channels for those shares that tell events, by tag."""
     with ExitStack() as stack:
-        yield {each.tag: stack.enter_context(Control()) for each in shares if each.events}
+        yield {each.tag: stack.enter_context(Control(each)) for each in shares if each.events}

@@ -23,7 +23,6 @@ from sampan.base import log
 from sampan.base.agent.change import Change
 from sampan.machine.agent.client import Agent
 from sampan.machine.agent.link import Link
-from sampan.machine.device import Share
 from sampan.machine.error import MachineError
 from sampan.machine.sharing import tree
 from sampan.machine.sharing.change import Changes
@@ -36,10 +35,10 @@ BATCH = 64  # changes in one call
 
 
 class Teller:
-    """Tells a guest of the changes of one share, from `start` to `close`."""
+    """Tells a guest of the changes of a control's share, from `start` to `close`."""
 
-    def __init__(self, share: Share, control: Control, agent: Agent) -> None:
-        self.share = share
+    def __init__(self, control: Control, agent: Agent) -> None:
+        self.share = share = control.share
         self._control = control
         self._agent = agent
         self._changes = Changes(lambda path: tree.kind(str(share.source / path)))
@@ -136,21 +135,18 @@ def _is_text(name: str) -> bool:
 
 
 @asynccontextmanager
-async def telling(
-    shares: Sequence[Share], controls: Mapping[str, Control], link: Link | None
-) -> AsyncIterator[None]:
-    """Tell a guest of the changes of those shares that want it, for the length of the block.
+async def telling(controls: Mapping[str, Control], link: Link | None) -> AsyncIterator[None]:
+    """Tell a guest of the changes of shares, for the length of the block.
 
-    `link` leads to its agent; None: then no share wants it.
+    `link` leads to its agent; None: there is none, and no such share.
 
     Raises:
         MachineError: as `Teller.start`.
     """
     async with AsyncExitStack() as stack:
-        for share in shares:
-            if link is not None and share.tag in controls:
-                agent = Agent(link)
-                teller = Teller(share, controls[share.tag], agent)
+        if link is not None:
+            for control in controls.values():
+                teller = Teller(control, Agent(link))
                 stack.push_async_callback(teller.close)
                 await teller.start()
         yield
