@@ -15,6 +15,7 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from sampan.base import log
 from sampan.errors import SampanError
 from sampan.vhost.runtime.backend import CLOSED, READ, Backend
 from sampan.vhost.runtime.fuse import confinement
@@ -78,6 +79,7 @@ class Program:
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command line; the exit status."""
     options = _parser().parse_args(arguments)
+    log.to_stderr(1)
     os.umask(0)  # the guest's kernel has applied that of its tasks
     try:
         program = Program(options, _open(options))

@@ -32,6 +32,7 @@ def test_entries_and_their_patience():
     found = reply.entry_out(7, reply.made_up(0o100600, 7), patience)
     assert len(found) == 128
     assert wire.ENTRY_OUT.unpack_from(found) == (7, 0, 1, 1, 250_000_000, 250_000_000)
+    assert reply.mode(found) == 0o100600
     assert len(reply.attributes_out(reply.made_up(0, 7), patience)) == 104
 
 

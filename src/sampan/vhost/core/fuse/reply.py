@@ -21,6 +21,7 @@ _NS = 1_000_000_000
 _ENTRY_BYTES = ENTRY_OUT.size + ATTRIBUTES.size
 _NOTHING = bytes(_ENTRY_BYTES)
 _BLOCK = 4096
+_MODE = 9  # among the attributes
 _U32 = 0xFFFFFFFF
 
 
@@ -77,6 +78,12 @@ def entry_out(node: int, found: bytes, patience: Patience) -> bytes:
     """The answer to LOOKUP and to all that make a file."""
     seconds, ns = patience
     return ENTRY_OUT.pack(node, 0, seconds, seconds, ns, ns) + found
+
+
+def mode(entry: bytes) -> int:
+    """The mode that an answer to LOOKUP tells."""
+    number: int = ATTRIBUTES.unpack_from(entry, ENTRY_OUT.size)[_MODE]
+    return number
 
 
 def open_out(handle: int, flags: int = 0) -> bytes:

@@ -22,6 +22,7 @@ from sampan.vhost.runtime.fuse.share import Handler, Share
 _HEAD = struct.Struct("<QqHB")  # inode, what follows, length, type
 _NAMES = b".", b".."
 _BATCH = 32 << 10
+_KEEPING = 64  # folders whose entries are kept until they are asked for
 
 
 class Folders:
@@ -30,6 +31,7 @@ class Folders:
     def __init__(self, share: Share) -> None:
         self._share = share
         self._buffer = ctypes.create_string_buffer(_BATCH)
+        self._keeping: dict[Handle, None] = {}
         self.handlers: dict[int, Handler] = {
             Op.OPENDIR: self.open,
             Op.READDIR: self.read,
@@ -78,9 +80,23 @@ class Folders:
             handle.entries.pop()
             handle.at = following
             found += self._entry(handle.node, name, inode, following, kind, plus=plus)
+        self._keep(handle)
         if not found and handle.entries:
             raise OSError(errno.EINVAL, "no room for one entry")
         return bytes(found)
+
+    def _keep(self, handle: Handle) -> None:
+        """The folder's entries are kept for now; those that were kept longest are read again later."""
+        self._keeping.pop(handle, None)
+        if not handle.entries:
+            return
+        self._keeping[handle] = None
+        if len(self._keeping) > _KEEPING:
+            oldest = next(iter(self._keeping))
+            del self._keeping[oldest]
+            oldest.entries.clear()
+            if oldest.fd >= 0:  # still open
+                os.lseek(oldest.fd, oldest.at, os.SEEK_SET)
 
     def _fill(self, handle: Handle) -> bool:
         """Read more entries, the next one last; False: there are no more."""
@@ -111,5 +127,5 @@ class Folders:
             found = self._share.entry(node, status)
         except OSError:  # gone already, or too many are known: the kernel asks, if it wants to know
             return reply.folder_entry(name, inode, following, kind)
-        shown = stat.S_IFMT(self._share.owners.shown(nodes.path(node), status).mode) >> 12
-        return reply.folder_entry(name, nodes.number(status), following, shown, found)
+        kind = stat.S_IFMT(reply.mode(found)) >> 12
+        return reply.folder_entry(name, nodes.number(status), following, kind, found)

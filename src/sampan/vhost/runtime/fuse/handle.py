@@ -92,6 +92,7 @@ class Handles:
         handle = self._handles.pop(number, None)
         if handle is not None and handle.fd >= 0:
             os.close(handle.fd)
+            handle.fd = -1
         return handle
 
     def clear(self) -> None:
