@@ -1,4 +1,5 @@
 import asyncio
+import socket
 
 import pytest
 
@@ -179,15 +180,18 @@ def test_what_it_is_said_not_to_do_it_does_not(options):
 
 
 PORT = machine.Forward(host_port=0, guest_port=80)
-FIXED = machine.Forward(host_port=8080, guest_port=81)
 
 
 def test_published_ports_get_numbers(options):
     async def use(vm):
         return [each.host_port for each in vm.forwards], vm.argv
 
-    (ports, argv), acted = live(Script(), use, options, publish=(PORT, FIXED), name="web")
-    assert ports == [40000, 8080]
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        number = free.getsockname()[1]
+    fixed = machine.Forward(host_port=number, guest_port=81)
+    (ports, argv), acted = live(Script(), use, options, publish=(PORT, fixed), name="web")
+    assert ports == [40000, number]
     assert argv == ("fake", "web")
     assert acted.spec.name == "web"
 
