@@ -2,6 +2,9 @@
 
 import json
 
+import pytest
+
+from sampan.base import proc
 from sampan.machine.drivers.qemu_argv import mac_address
 
 
@@ -17,6 +20,22 @@ def test_two(machines, sampan):
     assert machines.store.record("web").status == "running"
     sampan("kill", "a", "b")
     assert sampan("rm", "a", "b").status == 0
+
+
+@pytest.mark.skipif(not proc.has_tool("qemu-img"), reason="needs qemu-img")
+def test_what_clones_are_made_from_stays(machines, sampan):
+    machines.start("web", "hang", flags=("--disk", "web.img,size=1M"))
+    sampan("snapshot", "create", "web", "clean")
+    sampan("clone", "web", "clean", "a")
+    sampan("kill", "web", "a")
+    refused = sampan("snapshot", "rm", "web", "clean")
+    assert refused.status == 1
+    assert "sampan rm a" in refused.err
+    refused = sampan("rm", "web")
+    assert refused.status == 1
+    assert "sampan rm web a" in refused.err
+    assert sampan("rm", "web", "a").status == 0
+    assert machines.store.names() == ()
 
 
 def test_names_that_cannot_be(machines, sampan):

@@ -3,11 +3,14 @@
 import pytest
 from msgspec.structs import replace
 
+from sampan.base import proc
 from sampan.desktop import cloning
 from sampan.desktop.network import Networking, Options
 from sampan.errors import UnsupportedError, UsageError
+from sampan.machine.device import Disk, DiskFormat
 from sampan.machine.driver import Build
 from sampan.machine.model import Accelerator
+from sampan.machine.registry.record import Made, Record, Status
 from sampan.machine.saving.suspension import File, Suspension
 from sampan.machine.testing import spec
 
@@ -59,3 +62,24 @@ def test_what_several_cannot_publish():
     for text in ("8080:80", "/run/web.sock:80", "8000-8001:80-81"):
         with pytest.raises(UsageError, match="several clones cannot publish"):
             cloning.check_several([text])
+
+
+@pytest.mark.skipif(not proc.has_tool("qemu-img"), reason="needs qemu-img")
+def test_machines_whose_disks_are_made_from_others(tmp_path):
+    for name in ("web", "other"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "disk").write_bytes(bytes(1 << 20))
+    clone = tmp_path / "clone.qcow2"
+    proc.run(["qemu-img", "create", "-q", "-f", "qcow2", "-F", "raw", "-b", "web/disk", clone])
+    own, gone = tmp_path / "own.qcow2", tmp_path / "gone.qcow2"
+    proc.run(["qemu-img", "create", "-q", "-f", "qcow2", own, "1M"])
+
+    def record(name, *paths):
+        disks = tuple(Disk(path=each, format=DiskFormat.QCOW2) for each in paths)
+        made = Made(by="1", made_s=0, spec=spec(name=name, disks=disks))
+        return Record(name=name, folder=tmp_path, status=Status.STOPPED, made=made)
+
+    records = record("a", own, clone), record("b", own), record("c", gone)
+    damaged = Record(name="d", folder=tmp_path, status=Status.DAMAGED)
+    assert cloning.clones_of(tmp_path / "web", (*records, damaged)) == ("a",)
+    assert cloning.clones_of(tmp_path / "other", records) == ()

@@ -56,12 +56,9 @@ def command(
     if child is not None:
         _run_here(settings, child, folder, clones[0], publish)
         return
-    how = [
-        flag for flag, given in (("--json", settings.json), ("--quiet", settings.quiet)) if given
-    ]
     ports = [word for each in publish for word in ("--publish", each)]
     for new in clones:
-        goingon.start((*how, "clone", *ports, "--", record.name, tag, new))
+        goingon.start((*settings.globals(), "clone", *ports, "--", record.name, tag, new))
         _say(settings, new)
 
 

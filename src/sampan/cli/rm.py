@@ -11,7 +11,8 @@ from sampan.cli.settings import Settings
 from sampan.errors import ExitCode
 
 if TYPE_CHECKING:
-    from sampan.machine.registry.store import Removed
+    from sampan.machine.registry.record import Record
+    from sampan.machine.registry.store import Removed, Store
 
 _EPILOG = """\b
 Examples:
@@ -27,7 +28,12 @@ with their machine.
 
 
 @click.command("rm", epilog=_EPILOG + target.STATUS_OF_EACH)
-@click.option("-f", "--force", is_flag=True, help="End those that run; pass over unknown names.")
+@click.option(
+    "-f",
+    "--force",
+    is_flag=True,
+    help="End those that run; pass over unknown names and over clones.",
+)
 @click.option("--disks", is_flag=True, help="Remove the disks that were made for them, too.")
 @target.names
 @click.pass_obj
@@ -36,10 +42,13 @@ def command(settings: Settings, force: bool, disks: bool, names: tuple[str, ...]
     from sampan.machine.registry.store import NoSuchMachineError
 
     machines = target.store()
+    doomed = set(names)
 
     def remove(name: str) -> str | None:
         try:
             record = target.healed(machines, name)
+            if not force:
+                _check_clones(machines, record, doomed)
             if force:
                 kill.ended(machines, record)
             removed = machines.remove(record.name, disks=disks)
@@ -54,6 +63,24 @@ def command(settings: Settings, force: bool, disks: bool, names: tuple[str, ...]
         return removed.name
 
     return target.each(names, remove)
+
+
+def _check_clones(machines: Store, record: Record, doomed: set[str]) -> None:
+    """Refuse to remove what others need, unless they go, too.
+
+    Raises:
+        MachineError: their disks are made from snapshots of this machine.
+    """
+    from sampan.desktop import cloning
+    from sampan.machine.error import MachineError
+
+    left = set(cloning.clones_of(record.folder, machines.records())) - doomed - {record.name}
+    if left:
+        names = sorted(left)
+        raise MachineError(
+            f"the disks of {', '.join(names)} hold only what differs from those of {record.name}",
+            hint=f"forget the clones, too: sampan rm {record.name} {' '.join(names)}",
+        )
 
 
 def _say(removed: Removed) -> None:

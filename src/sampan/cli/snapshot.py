@@ -74,10 +74,18 @@ def list_(settings: Settings, name: str) -> None:
 @target.name
 @click.argument("tags", metavar="TAG…", nargs=-1, required=True)
 def remove(name: str, tags: tuple[str, ...]) -> None:
-    """Forget snapshots of a machine."""
-    from sampan.desktop import saved
+    """Forget snapshots of a machine that no clones are made from."""
+    from sampan.desktop import cloning, saved
+    from sampan.machine.error import MachineError
 
-    record = target.healed(target.store(), name)
+    machines = target.store()
+    record = target.healed(machines, name)
     for tag in tags:
+        clones = cloning.clones_of(saved.found(record.folder, tag), machines.records())
+        if clones:
+            raise MachineError(
+                f"the disks of {', '.join(clones)} hold only what differs from the snapshot {tag}",
+                hint=f"forget the clones first: sampan rm {' '.join(clones)}",
+            )
         saved.remove_snapshot(record.folder, tag)
         click.echo(tag)

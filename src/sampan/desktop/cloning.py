@@ -1,15 +1,23 @@
-"""How a clone is connected: as its original was, with ports and an address of its own."""
+"""How a clone is connected: as its original was, with ports and an address of its own.
+
+And which machines are clones of another, because their disks hold only what differs from its.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
+from pathlib import Path
 
 from msgspec.structs import replace
 
 from sampan.desktop.network import Networking, Options
 from sampan.errors import UnsupportedError, UsageError
+from sampan.machine.device import Disk, DiskFormat
 from sampan.machine.forward import Forward as MachineForward
+from sampan.machine.registry.record import Record
 from sampan.machine.saving.suspension import Suspension
+from sampan.machine.storage import disk
 from sampan.net.services import forward
 from sampan.net.services.forward import Forward
 
@@ -53,6 +61,24 @@ def check_several(publish: Sequence[str]) -> None:
                     f"several clones cannot publish {text!r} all at once",
                     hint=f"0:{each.guest_port} takes a free port for each; or name one clone",
                 )
+
+
+def clones_of(folder: Path, records: Iterable[Record]) -> tuple[str, ...]:
+    """The names of machines whose disks hold only what differs from files below `folder`."""
+    whole = folder.resolve()
+    return tuple(
+        each.name
+        for each in records
+        if each.made is not None and any(_stands_on(disk, whole) for disk in each.made.spec.disks)
+    )
+
+
+def _stands_on(own: Disk, folder: Path) -> bool:
+    found = None
+    if own.format is DiskFormat.QCOW2:
+        with suppress(OSError):  # it is gone
+            found = disk.backing(own.path)
+    return found is not None and found.resolve().is_relative_to(folder)
 
 
 def _free(wired: Options) -> list[str]:

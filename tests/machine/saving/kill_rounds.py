@@ -42,7 +42,7 @@ class Death:
 
     def end(self):
         sys.setprofile(None)
-        threading.setprofile(None)  # type: ignore[arg-type]  # as the manual says
+        threading.setprofile(None)
 
     def _profile(self, frame, event, argument):
         if event.endswith("call"):

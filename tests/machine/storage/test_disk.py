@@ -244,3 +244,16 @@ def test_a_plan_makes_nothing(tmp_path):
     assert [each.name for each in tmp_path.iterdir()] == ["there.img"]
     made = disk.prepare_all(wanted[1:], tmp_path / "state", new_format=DiskFormat.RAW)
     assert [(each.path.name, each.format) for each in made] == [("disk0.img", DiskFormat.RAW)]
+
+
+def test_what_a_disk_is_made_from(tmp_path):
+    made = tmp_path / "a.qcow2"
+    header = struct.pack(">4sIQIIQ", b"QFI\xfb", 3, 200, 7, 16, 1 << 20).ljust(200, b"\0")
+    made.write_bytes(header + b"web.img")
+    assert disk.backing(made) == tmp_path / "web.img"
+    for others in (
+        b"", b"QFI\xfb", bytes(512), struct.pack(">4sIQIIQ", b"QFI\xfb", 3, 0, 0, 16, 1 << 20),
+        struct.pack(">4sIQIIQ", b"QFI\xfb", 3, 200, 1 << 30, 16, 1 << 20), header + b"web\0img",
+    ):  # fmt: skip
+        made.write_bytes(others)
+        assert disk.backing(made) is None

@@ -36,6 +36,7 @@ _QCOW2_HEADER = struct.Struct(">4sIQIIQ")  # QEMU, docs/interop/qcow2.txt: up to
 _QCOW2_MAGIC = b"QFI\xfb"
 _QCOW2_FEATURES = struct.Struct(">Q")
 _QCOW2_FEATURES_AT = 72
+_QCOW2_MAX_BACKING = 1023  # bytes of the name
 _EXTERNAL_DATA = 1 << 2
 _FOREIGN = {b"KDMV": "VMDK", b"vhdx": "VHDX", b"COWD": "VMDK", b"QED\0": "QED"}
 _LOCKED_FROM, _LOCKED_BYTES = 100, 200  # QEMU, block/file-posix.c: RAW_LOCK_PERM_BASE and on
@@ -193,6 +194,24 @@ def facts(path: Path) -> Facts:
                 hint=f"convert it: qemu-img convert -O qcow2 {path} {path.with_suffix('.qcow2')}",
             )
     return Facts(format=DiskFormat.RAW, size_bytes=size)
+
+
+def backing(path: Path) -> Path | None:
+    """The file that a disk of qcow2 holds only the differences from; None if it holds all.
+
+    Raises:
+        OSError: it cannot be read.
+    """
+    with path.open("rb") as stream:
+        header = stream.read(_QCOW2_HEADER.size)
+        if len(header) < _QCOW2_HEADER.size or not header.startswith(_QCOW2_MAGIC):
+            return None
+        _, _, offset, length, _, _ = _QCOW2_HEADER.unpack(header)
+        if not offset or not 0 < length <= _QCOW2_MAX_BACKING:
+            return None
+        stream.seek(offset)
+        name = stream.read(length)
+    return None if b"\0" in name else path.parent / os.fsdecode(name)
 
 
 def _qcow2_facts(path: Path, header: bytes) -> Facts:
