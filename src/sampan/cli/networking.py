@@ -22,7 +22,7 @@ _log = log.get(__name__)
 _ALIASES = {"default": "vpnkit", "docker-for-mac": "shared", "vmnet": "user"}
 _SETTINGS = frozenset({
     "--subnet", "--prefix6", "--mtu", "--dns", "--hosts", "--search", "--host-access", "--policy",
-    "--proxy", "--http-view", "--har",
+    "--proxy", "--http-view", "--har", "--sleepy",
 })  # fmt: skip
 
 

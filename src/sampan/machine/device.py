@@ -64,9 +64,11 @@ class Share(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 class Vsock(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Sockets between host and guest; each of `ports` of the guest has a Unix socket of its own.
 
-    `folder` is where those sockets are; None: in the machine's runtime folder.
+    `folder` is where those sockets are; None: in the machine's runtime folder. While questions and
+    answers follow each other at once, a `wakeful` device does not sleep in between.
     """
 
     cid: int = MIN_GUEST_CID
     ports: tuple[int, ...] = ()
     folder: Path | None = None
+    wakeful: bool = True

@@ -143,7 +143,9 @@ def opened(wanted: Vsock | None, folder: Path) -> Iterator[Endpoint | None]:
     folder.mkdir(mode=0o700)
     device_path = folder / "device"
     also = () if wanted.folder is None else (wanted.folder,)
-    server = VsockServer(device_path, folder, wanted.cid, wanted.ports, also)
+    server = VsockServer(
+        device_path, folder, wanted.cid, wanted.ports, also, is_wakeful=wanted.wakeful
+    )
     try:
         with _linked(wanted, folder):
             yield Endpoint(server, folder, device_path, wanted.cid)

@@ -57,6 +57,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         idle_s: after how many seconds without a datagram a UDP flow ends.
         max_connections: how many TCP connections one link may have.
         http_view: follow HTTP in clear-text flows, so that it can be seen; costs some speed.
+        wakeful: while questions and answers follow each other at once, do not sleep in between;
+            they take a third less time then, for up to a processor.
         har_file: where what is followed is written, as an HTTP archive; implies `http_view`.
     """
 
@@ -82,6 +84,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     idle_s: float = 60.0
     max_connections: int = 4096
     http_view: bool = False
+    wakeful: bool = True
     har_file: Path | None = None
 
 

@@ -29,7 +29,10 @@ class Turns:
         self.settled.append(now)
 
 
-@pytest.fixture(params=[Loop, lambda: Loop(SelectorPoller())], ids=["epoll", "selectors"])
+@pytest.fixture(
+    params=[Loop, lambda: Loop(SelectorPoller()), lambda: Loop(is_wakeful=False)],
+    ids=["epoll", "selectors", "sleepy"],
+)
 def loop(request):
     made = request.param()
     made.now = lambda: 100.0

@@ -9,9 +9,9 @@ from sampan.vhost.runtime.backend import READ
 from sampan.vhost.runtime.loop import EDGE, EpollLoop, LoopThread
 
 
-@pytest.fixture
-def loop():
-    loop = EpollLoop()
+@pytest.fixture(params=[True, False], ids=["wakeful", "sleepy"])
+def loop(request):
+    loop = EpollLoop(is_wakeful=request.param)
     yield loop
     loop.close()
 

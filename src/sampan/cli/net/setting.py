@@ -209,6 +209,8 @@ ROWS = (
     Row(("--leases",), "FILE", "Keep leases here, over restarts.", _path("leases_file")),
     Row(("--http-view",), "", "Follow HTTP, to be seen by events; costs some speed.",
         _field("http_view"), kind=bool),
+    Row(("--sleepy",), "", "Sleep at once between a question and its answer: saves processor time, "
+        "round trips take longer.", lambda value: {"wakeful": not value}, kind=bool),
     Row(("--har",), "FILE", "Write the HTTP that passes as an HTTP archive.", _path("har_file")),
     Row(("--port-max-idle-time",), "SECONDS", "End UDP flows that are idle for so long.",
         _field("idle_s"), kind=click.FloatRange(min=1)),

@@ -24,6 +24,7 @@ from contextlib import suppress
 from typing import Protocol, TypeVar
 
 from sampan.base import log
+from sampan.base.vigil import Vigil
 from sampan.errors import SampanError
 from sampan.net.runtime.poller import READ, Poller, new_poller
 
@@ -65,12 +66,16 @@ class Timer:
 
 
 class Loop:
-    """One thread's loop. All methods but `submit` and `stop` belong to that thread."""
+    """One thread's loop. All methods but `submit` and `stop` belong to that thread.
 
-    def __init__(self, poller: Poller | None = None) -> None:
+    Without `is_wakeful` it sleeps as soon as there is nothing to do; see `base.vigil`.
+    """
+
+    def __init__(self, poller: Poller | None = None, *, is_wakeful: bool = True) -> None:
         self.now: Callable[[], float] = time.monotonic
         self.turn: Turn | None = None
         self._poller = poller or new_poller()
+        self._vigil = Vigil(is_wakeful=is_wakeful)
         self._callbacks: dict[int, Callable[[int], None]] = {}
         self._asleep: set[int] = set()  # watched for nothing: not even a hang-up wakes them
         self._gone: set[int] = set()  # unwatched in this turn: what its poll said is stale
@@ -187,7 +192,7 @@ class Loop:
         callbacks, gone = self._callbacks, self._gone
         if gone:
             gone.clear()
-        for fd, events in self._poller.poll(timeout):
+        for fd, events in self._vigil.wait(self._poller.poll, timeout):
             if fd in gone or (callback := callbacks.get(fd)) is None:
                 continue
             try:

@@ -37,7 +37,7 @@ class UserNetwork:
 
     def __init__(self, settings: Settings | None = None, hooks: Iterable[Hook[Any]] = ()) -> None:
         self.settings = settings or Settings()
-        self._loop = Loop()
+        self._loop = Loop(is_wakeful=self.settings.wakeful)
         self._when_over: list[Callable[[], None]] = []
         try:
             self._assembly = Assembly(self._loop, self.settings, hooks)

@@ -18,6 +18,7 @@ from contextlib import suppress
 from typing import TypeVar
 
 from sampan.base import log
+from sampan.base.vigil import Vigil
 from sampan.vhost.runtime.backend import READ
 
 _log = log.get(__name__)
@@ -27,13 +28,17 @@ EDGE = select.EPOLLET  # told once for each change, not as long as it is so
 
 
 class EpollLoop:
-    """See `backend.Loop`; all methods but `submit` and `stop` belong to the thread that runs it."""
+    """See `backend.Loop`; all methods but `submit` and `stop` belong to the thread that runs it.
 
-    def __init__(self) -> None:
+    Without `is_wakeful` it sleeps as soon as there is nothing to do; see `base.vigil`.
+    """
+
+    def __init__(self, *, is_wakeful: bool = True) -> None:
         self.now: Callable[[], float] = time.monotonic
         self.timer: Callable[[], None] | None = None  # called at `due`, or a little later
         self.due = math.inf
         self._poll = select.epoll()
+        self._vigil = Vigil(is_wakeful=is_wakeful)
         self._callbacks: dict[int, Callable[[int], None]] = {}
         self._soon: deque[Callable[[], None]] = deque()
         self._lock = threading.Lock()
@@ -94,7 +99,7 @@ class EpollLoop:
 
     def turn(self, timeout: float | None) -> None:
         """Wait at most `timeout` seconds (None: until something happens), and handle it."""
-        self._handle(self._poll.poll(timeout))
+        self._handle(self._vigil.wait(self._poll.poll, timeout))
 
     def _handle(self, ready: list[tuple[int, int]]) -> None:
         callbacks = self._callbacks
@@ -136,8 +141,8 @@ class EpollLoop:
 class LoopThread:
     """A thread that runs an `EpollLoop` until it is closed."""
 
-    def __init__(self, name: str) -> None:
-        self.loop = EpollLoop()
+    def __init__(self, name: str, *, is_wakeful: bool = True) -> None:
+        self.loop = EpollLoop(is_wakeful=is_wakeful)
         self._thread = threading.Thread(target=self.loop.run, name=name, daemon=True)
         self._thread.start()
 

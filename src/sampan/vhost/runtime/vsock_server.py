@@ -26,7 +26,7 @@ _log = log.get(__name__)
 class VsockServer:
     """A device whose hypervisor connects at `path`, and whose sockets are in `folder`.
 
-    `also` are more folders where programs of the host may serve ports.
+    `also` are more folders where programs of the host may serve ports. `is_wakeful`: see `base.vigil`.
 
     Raises:
         SampanError: a socket cannot be made.
@@ -34,9 +34,9 @@ class VsockServer:
 
     def __init__(
         self, path: Path, folder: Path, cid: int, ports: Sequence[int] = (),
-        also: Sequence[Path] = (),
+        also: Sequence[Path] = (), *, is_wakeful: bool = True,
     ) -> None:  # fmt: skip
-        self._thread = LoopThread("sampan-vsock")
+        self._thread = LoopThread("sampan-vsock", is_wakeful=is_wakeful)
         self._backend: Backend | None = None
         self._is_closed = False
         loop = self._thread.loop
