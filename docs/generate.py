@@ -35,6 +35,8 @@ CAPABILITIES = {
     Capability.VSOCK: "vsock",
     Capability.VSOCK_SOCKETS: "…whose sockets the hypervisor makes",
     Capability.VIRTIOFS: "shared folders by virtiofs",
+    Capability.OWNERS: "…with owners kept where one says (`owners=`)",
+    Capability.EVENTS: "…with the host's changes told to the guest (`events`)",
     Capability.PLAN9: "shared folders by 9P",
     Capability.DISPLAY: "a window",
     Capability.USB: "a controller for USB devices",

@@ -24,7 +24,7 @@ FULL = MachineSpec(
     disks=(Disk(path=Path("a"), format=DiskFormat.QCOW2),),
     discs=(Path("b"),),
     shares=(
-        Share(source=Path("c"), tag="c"),
+        Share(source=Path("c"), tag="c", events=True, owners=Owners.HOST),
         Share(source=Path("d"), tag="d", kind=ShareKind.PLAN9),
     ),
     vsock=Vsock(),
@@ -39,7 +39,18 @@ def test_a_driver_that_can_do_everything():
 
 @pytest.mark.parametrize(
     "lacking",
-    ["disks", "qcow2", "discs", "virtiofs", "9p", "vsock", "agent", "publish"],
+    [
+        "disks",
+        "qcow2",
+        "discs",
+        "virtiofs",
+        "share-owners",
+        "share-events",
+        "9p",
+        "vsock",
+        "agent",
+        "publish",
+    ],
 )
 def test_what_a_driver_lacks_is_refused(lacking):
     with pytest.raises(UnsupportedError, match=f"some cannot do {lacking}") as caught:

@@ -42,6 +42,8 @@ class Capability(StrEnum):
     VSOCK = "vsock"
     VSOCK_SOCKETS = "vsock-sockets"  # makes the Unix sockets of vsock itself
     VIRTIOFS = "virtiofs"
+    OWNERS = "share-owners"  # are kept where the spec says
+    EVENTS = "share-events"  # are told to the guest
     PLAN9 = "9p"
     DISPLAY = "display"  # a window
     USB = "usb"
@@ -193,6 +195,8 @@ def check(driver: Driver, spec: MachineSpec) -> None:
         (Capability.VSOCK, spec.vsock),
         (Capability.AGENT, spec.agent),
         (Capability.VIRTIOFS, any(each.kind is ShareKind.VIRTIOFS for each in spec.shares)),
+        (Capability.OWNERS, any(each.owners for each in spec.shares)),
+        (Capability.EVENTS, any(each.events for each in spec.shares)),
         (Capability.PLAN9, any(each.kind is ShareKind.PLAN9 for each in spec.shares)),
         (Capability.DISPLAY, spec.display),
         (Capability.USB, spec.usb),

@@ -279,7 +279,7 @@ class QemuDriver:
         Capability.AGENT, Capability.POWER_BUTTON, Capability.PAUSE, Capability.PUBLISH, Capability.LINK_FD,
         Capability.LINK_PATH, Capability.VSOCK, Capability.HOST_INTERFACE, Capability.DISKS, Capability.QCOW2, Capability.GROW_DISK,
         Capability.SUSPEND, Capability.SNAPSHOT, Capability.RELOCATE,
-        Capability.VIRTIOFS, Capability.PLAN9, Capability.DISCS, Capability.DISPLAY, Capability.USB, Capability.DEVICES,
+        Capability.VIRTIOFS, Capability.OWNERS, Capability.EVENTS, Capability.PLAN9, Capability.DISCS, Capability.DISPLAY, Capability.USB, Capability.DEVICES,
     })  # fmt: skip
 
     def __init__(self, *, virtiofsd: Path | None = None) -> None:
