@@ -28,3 +28,8 @@ def test_a_machine_cannot_write_to_the_terminal():
     event = EventRecord(number=1, time_s=0, kind="dns", data={"name": "\x1b]0;gotcha\x07\n"})
     assert line(event).count("\n") == 1
     assert "\x1b" not in line(event)
+
+
+def test_times_of_the_clock_can_be_read():
+    event = EventRecord(number=1, time_s=2e9, kind="flow", data={"opened_s": 2e9, "age_s": 0.5})
+    assert re.search(r"(\d\d:\d\d:\d\d) flow +opened_s=\1 age_s=0.5$", line(event))

@@ -24,6 +24,7 @@ Examples:
 
 A network keeps the last few thousand. Numbers go up by one: a gap is what was forgotten.
 """
+_CLOCK_S = 1e9  # in 2001; nothing takes so long
 
 
 @click.command("events", epilog=_EPILOG)
@@ -44,11 +45,14 @@ def command(settings: Settings, follow: bool, after: int, kind: str, network: Cl
 
 def line(event: EventRecord) -> str:
     """One event for people: number, time, kind, and what is known of it."""
-    when = dt.datetime.fromtimestamp(event.time_s, tz=dt.UTC).astimezone()
     known = " ".join(
         f"{name}={_shown(value)}" for name, value in event.data.items() if _says_something(value)
     )
-    return f"{event.number:>6} {when:%H:%M:%S} {event.kind:<16} {known}".rstrip() + "\n"
+    return f"{event.number:>6} {_clock(event.time_s)} {event.kind:<16} {known}".rstrip() + "\n"
+
+
+def _clock(time_s: float) -> str:
+    return f"{dt.datetime.fromtimestamp(time_s, tz=dt.UTC).astimezone():%H:%M:%S}"
 
 
 def _says_something(value: object) -> bool:
@@ -58,5 +62,7 @@ def _says_something(value: object) -> bool:
 def _shown(value: object) -> str:
     if isinstance(value, list):
         return ",".join(map(_shown, value))
-    text = f"{value:.3g}" if isinstance(value, float) else str(value)
+    text = str(value)
+    if isinstance(value, float):  # seconds: of the clock, or how many
+        text = _clock(value) if value >= _CLOCK_S else f"{value:.3g}"
     return repr(text) if " " in text or not text.isprintable() else text
