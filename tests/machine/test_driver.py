@@ -3,7 +3,17 @@ from pathlib import Path
 import pytest
 
 from sampan.errors import UnsupportedError
-from sampan.machine import Disk, DiskFormat, Forward, MachineSpec, Network, Share, ShareKind, Vsock
+from sampan.machine import (
+    Disk,
+    DiskFormat,
+    Forward,
+    MachineSpec,
+    Network,
+    Owners,
+    Share,
+    ShareKind,
+    Vsock,
+)
 from sampan.machine.driver import Capability, check
 from sampan.machine.drivers.qemu import QemuDriver
 
