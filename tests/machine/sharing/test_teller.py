@@ -9,6 +9,7 @@ from sampan.machine.agent.link import Link
 from sampan.machine.error import MachineError
 from sampan.machine.sharing import teller
 from sampan.machine.sharing.teller import Teller, telling
+from sampan.machine.sharing.tree import Tree
 
 
 class FakeAgent(Agent):
@@ -147,3 +148,29 @@ def test_a_folder_that_cannot_be_watched(run, tmp_path, served):
 
     with pytest.raises(MachineError, match="cannot watch"):
         run(control, scenario)
+
+
+def test_a_fault_of_ours_is_no_silence(run, tmp_path, served, monkeypatch):
+    control, _ = served(folder=tmp_path)
+    monkeypatch.setattr(Tree, "start", lambda _: 1 / 0)
+
+    async def scenario(agent):
+        raise AssertionError
+
+    with pytest.raises(ZeroDivisionError):
+        run(control, scenario)
+
+
+def test_a_fault_of_ours_later_is_said(tmp_path, served, monkeypatch, caplog):
+    control, _ = served(folder=tmp_path)
+    monkeypatch.setattr(Tree, "turn", lambda _: 1 / 0)
+
+    async def scenario():
+        told = Teller(control, FakeAgent())
+        await told.start()
+        (tmp_path / "new").touch()
+        await asyncio.to_thread(told._thread.join)
+        await told.close()
+
+    asyncio.run(scenario())
+    assert "are not told any more: division by zero" in caplog.text

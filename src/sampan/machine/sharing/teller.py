@@ -77,14 +77,24 @@ class Teller:
             with Inotify() as queue:
                 watched = Tree(str(self.share.source), queue, self._heard, self._lost)
                 watched.start()
-                self._loop.call_soon_threadsafe(self._started.set_result, None)
+                self._loop.call_soon_threadsafe(self._settle, None)
                 poll = select.poll()
                 poll.register(queue, select.POLLIN)
                 poll.register(self._wake, select.POLLHUP)
                 while self._wake not in dict(poll.poll()):
                     watched.turn()
-        except MachineError as error:
-            self._loop.call_soon_threadsafe(self._started.set_exception, error)
+        except Exception as error:  # noqa: BLE001  whoever waits for the start gets it
+            self._loop.call_soon_threadsafe(self._settle, error)
+
+    def _settle(self, error: Exception | None) -> None:
+        """The thread watches, or it does not, or not any more."""
+        if self._started.done():
+            if error is not None:
+                _log.error("changes of %s are not told any more: %s", self.share.source, error)
+        elif error is None:
+            self._started.set_result(None)
+        else:
+            self._started.set_exception(error)
 
     def _heard(self, change: Change) -> None:
         with self._lock:
