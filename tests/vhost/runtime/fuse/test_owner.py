@@ -137,6 +137,49 @@ def test_a_fifo_of_the_hosts_cannot_be_given_away(kernel, root):
     kernel.set(node, Set.UID, uid=0)
 
 
+def test_capabilities_end_with_a_write_or_a_new_owner(kernel, root):
+    entry, handle = kernel.create("program", 0o755)
+    name = "user.sampan.of.security.capability"
+    os.setxattr(root / "program", name, b"x")
+    kernel.write(handle, b"x", flags=wire.WRITE_KILL_SUIDGID)
+    assert os.listxattr(root / "program") == []
+    os.setxattr(root / "program", name, b"x")
+    kernel.set(entry.node, Set.MODE, mode=0o711)
+    assert os.listxattr(root / "program") == [name]
+    kernel.set(entry.node, Set.UID, uid=0)
+    assert os.listxattr(root / "program") == []
+
+
+@only_root
+def test_a_file_system_with_one_owner_for_all(kernel, root, monkeypatch):
+    monkeypatch.setattr(kernel.share.owners, "_user", 12345)
+    assert kernel.create("file")[0].seen.owner == (65534, 65534)
+    kernel.uid = 5
+    assert kernel.refuses(Op.CREATE, bytes(16) + b"other\0") == errno.EPERM
+    assert [path.name for path in root.iterdir()] == ["file"]
+
+
+@only_root
+def test_root_owns_nothing_that_was_put_in_the_place_of_what_it_made(
+    host_kernel, root, monkeypatch
+):
+    """Somebody of the host is faster, and has a file of another user there."""
+    (root.parent / "precious").touch()
+    os.chown(root.parent / "precious", 4321, 4321)
+    make = os.mknod
+
+    def swapped(name, mode, dir_fd):
+        make(name, mode, dir_fd=dir_fd)
+        (root / "fifo").unlink()
+        (root.parent / "precious").rename(root / "fifo")
+
+    monkeypatch.setattr(os, "mknod", swapped)
+    body = wire.MKNOD_IN.pack(stat.S_IFIFO | 0o666, 0, 0, 0) + b"fifo\0"
+    host_kernel.uid = 999
+    assert host_kernel.refuses(Op.MKNOD, body) == errno.EEXIST
+    assert (root / "fifo").stat().st_uid == 4321
+
+
 def test_a_record_that_is_none(kernel, root):
     (root / "file").touch()
     for text in (b"root", b"", b"0:0:40755", b"1:1:60666"):

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from contextlib import suppress
 
 from sampan.vhost.core.fuse import reply, wire
+from sampan.vhost.core.fuse.record import NOBODY
 from sampan.vhost.core.fuse.reply import Owner
 from sampan.vhost.core.fuse.request import MAX_TARGET, Request, checked
 from sampan.vhost.core.fuse.wire import Op, Opened
@@ -279,6 +280,9 @@ class Entries:
 
 
 def _is_new(status: os.stat_result) -> bool:
-    """Whether this can be what was made just now: it is ours, and has no other name."""
+    """Whether this can be what was made just now: it has no other name, and is ours, if we are root.
+
+    What others have, only root could give away. Some file systems have one owner for all.
+    """
     is_alone = stat.S_ISDIR(status.st_mode) or status.st_nlink == 1
-    return status.st_uid == os.geteuid() and is_alone
+    return is_alone and (os.geteuid() != 0 or status.st_uid in (0, NOBODY))

@@ -15,6 +15,7 @@ from sampan.vhost.core.fuse.reply import Owner
 
 _BITS = 0o7777
 _NEVER = (stat.S_IFCHR, stat.S_IFBLK)
+_CAPABILITY = records.FOREIGN + b"security.capability"  # Linux takes it away, too
 _NO_RECORD = (errno.ENODATA, errno.ENOTSUP, errno.EPERM, errno.EACCES)
 
 
@@ -127,10 +128,11 @@ class RecordedOwners:
 
     def created(self, path: str, status: os.stat_result, new: Owner, folder: Owner) -> None:
         """See `Owners.created`."""
-        if not _may_have_record(status):
+        host = self._host(status)
+        if not _may_have_record(status) or (not host.ours and new.uid == 0):
             return
         new = _inherited(new, folder)
-        if records.shown(self._host(status), None) != new:
+        if records.shown(host, None) != new:
             self._keep(path, status, new)
 
     def change(
@@ -146,6 +148,8 @@ class RecordedOwners:
             bits = now.mode & _BITS
             if uid is not None or gid is not None:
                 bits = records.without_privileges(now.mode) & _BITS
+        if (uid is not None or gid is not None) and stat.S_ISREG(status.st_mode):
+            _remove(path, _CAPABILITY)
         new = Owner(
             stat.S_IFMT(now.mode) | bits, now.uid if uid is None else uid,
             now.gid if gid is None else gid, now.device,
@@ -155,6 +159,7 @@ class RecordedOwners:
 
     def kill_privileges(self, path: str, status: os.stat_result) -> None:
         """See `Owners.kill_privileges`."""
+        _remove(path, _CAPABILITY)
         now = self.shown(path, status)
         mode = records.without_privileges(now.mode)
         if mode != now.mode:
@@ -169,7 +174,7 @@ class RecordedOwners:
             if records.needed(new):
                 os.setxattr(path, records.NAME, records.emit(new))
             else:
-                _remove(path)
+                _remove(path, records.NAME)
         except OSError as error:
             if error.errno != errno.ENOTSUP:
                 raise
@@ -213,9 +218,9 @@ def _read(path: str, status: os.stat_result) -> Owner | None:
         return None
 
 
-def _remove(path: str) -> None:
+def _remove(path: str, name: bytes) -> None:
     with suppress(OSError):  # there is none, or there can be none
-        os.removexattr(path, records.NAME)
+        os.removexattr(path, name)
 
 
 def _inherited(new: Owner, folder: Owner) -> Owner:
