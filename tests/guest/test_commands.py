@@ -278,3 +278,33 @@ def test_sigterm_is_the_power_button(running):
     running.child.send_signal(signal.SIGTERM)
     running.wait_for("Power down")
     assert running.child.wait(timeout=BOOT_S) == 0
+
+
+def test_started_again(running, linuxkit, environment):
+    """By its name, when it has ended: with its address, its disks and its metadata."""
+    if running.child.poll() is None:
+        running.child.send_signal(signal.SIGTERM)
+    running.child.wait(timeout=BOOT_S)
+
+    def sampan(*words):
+        return subprocess.run(
+            [*COMMAND, *words], env=environment, capture_output=True, text=True, check=True
+        ).stdout
+
+    started = json.loads(sampan("--json", "start", "linuxkit"))
+    try:
+        assert (started["status"], len(started["ports"])) == ("running", 1)
+        following = [*COMMAND, "logs", "--follow", "linuxkit"]
+        with subprocess.Popen(following, env=environment, stdout=subprocess.PIPE) as logs:
+            shown = iter(logs.stdout.readline, b"")
+            for wanted in (
+                "eth0 has 192.168.65.10/24",
+                "bytes from cdrom",
+                "/dev/vda1 (ext4) is at",
+            ):
+                assert any(wanted in line.decode() for line in shown)
+            logs.terminate()
+    finally:
+        sampan("kill", "linuxkit")
+    assert sampan("rm", "linuxkit") == "linuxkit\n"
+    assert Path(f"{linuxkit}-state/disk1.img").exists()
