@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from sampan.guest.agent import bundle, engine, process
+from sampan.guest.agent import bundle, container, engine, process
 from sampan.guest.agent.fault import AgentError
 
 
@@ -99,3 +99,22 @@ def test_the_namespace_of_runtime_json(ctr, make_bundle):
     loaded = bundle.load(make_bundle("web", section="services", runtime=runtime))
     engine.ContainerdEngine("/usr/bin/ctr").start(loaded)
     assert calls[0][2] == "mine"
+
+
+def test_what_was_created_but_not_started_makes_way(web, monkeypatch, tmp_path):
+    done = []
+
+    def refuse(tool, bundle):
+        raise AgentError("crun start ended with status 1")
+
+    monkeypatch.setattr(engine, "STATE", str(tmp_path / "state"))
+    monkeypatch.setattr(engine, "LOGS", str(tmp_path))
+    monkeypatch.setattr(engine.kernel, "become_subreaper", lambda: None)
+    monkeypatch.setattr(container, "find_runtime", lambda: "/usr/bin/crun")
+    monkeypatch.setattr(container, "create", lambda *a, **k: 77)
+    monkeypatch.setattr(container, "start", refuse)
+    monkeypatch.setattr(container, "delete", lambda tool, bundle: done.append(bundle.name))
+    monkeypatch.setattr(process, "wait", done.append)
+    with pytest.raises(AgentError, match="crun start"):
+        engine.RuntimeEngine().start(web)
+    assert done == ["web", 77]

@@ -66,7 +66,12 @@ class RuntimeEngine:
             raise AgentError(f"{error}: {said}" if said else str(error)) from error
         finally:
             os.close(output)
-        container.start(self._tool, bundle)
+        try:
+            container.start(self._tool, bundle)
+        except AgentError:  # what was created would be in the way of the next attempt
+            container.delete(self._tool, bundle)
+            process.wait(pid)
+            raise
         return pid
 
     def collect(self, bundle: Bundle, pid: int) -> int:
