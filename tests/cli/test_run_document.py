@@ -52,6 +52,19 @@ def test_what_a_system_would_be_run_as_can_be_run(machines, sampan):
     assert record.run.ports[0].guest_port == 80
 
 
+def test_what_has_to_be_made_is_not_written_down(machines, sampan):
+    name = machines.system("web", "hang")
+    dry = ("--json", "run", "--dry-run", "--arch", "amd64")
+    for flags in (("--disk", "size=1M"), ("--data", "text"), ("--publish", "./web.sock:80")):
+        said = sampan(*dry, *flags, name)
+        assert (said.status, said.out) == (2, "")
+        assert said.error["message"].startswith("a document of a machine can name ")
+        assert "say it when the document is run" in said.error["hint"]
+    (machines.folder / "there.img").write_bytes(bytes(1 << 20))
+    spec = json.loads(sampan(*dry, "--disk", "there.img", name).out)
+    assert spec["disks"][0]["path"] == str(machines.folder / "there.img")
+
+
 def test_a_machine_says_what_it_is_and_that_can_be_run(written, machines, sampan):
     path = written("say hello", "button", "poweroff")
     assert machines.run(*RUN, "-d", "--name", "lab", "--spec", str(path)).stdout == "lab\n"

@@ -123,6 +123,22 @@ def planned(
     )  # fmt: skip
 
 
+def check_made(planned: MachineSpec, flags: Flags) -> None:
+    """Refuse to write down a machine that has what `equip` would have to make first.
+
+    Raises:
+        UsageError: it has.
+    """
+    missing = [f"the disk {each.path}" for each in planned.disks if not each.path.exists()]
+    if flags.data is not None or flags.data_file is not None:
+        missing.append("a disc with --data")
+    if missing:
+        raise UsageError(
+            f"a document of a machine can name files that are there only, not {missing[0]}",
+            hint="leave that flag away, and say it when the document is run",
+        )
+
+
 def equip(
     spec: MachineSpec, flags: Flags, state: Path, new_disks: DiskFormat | None = None
 ) -> MachineSpec:

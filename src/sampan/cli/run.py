@@ -113,7 +113,7 @@ def command(
     planned = device.planned(spec, devices, state, chosen.disk_format)
     drivers.check(driver, planned)  # before anything is made for it
     if dry_run:
-        _preview(settings, chosen, planned, wired)
+        _preview(settings, chosen, planned, wired, devices)
         return ExitCode.DONE
     how = setup.Setup(
         driver=chosen.value, network=wired, power_off_deadline_s=stop_timeout,
@@ -153,14 +153,17 @@ def _asked(
     return replace(spec, name=path.name) if is_nameless else spec
 
 
-def _preview(settings: Settings, chosen: Backend, spec: MachineSpec, wired: Options) -> None:
+def _preview(
+    settings: Settings, chosen: Backend, spec: MachineSpec, wired: Options, devices: device.Flags
+) -> None:
     from sampan.machine import document
 
-    if settings.json:
-        found = networking.described(document.rooted(spec), wired)
-        click.echo(document.to_json(found), nl=False)
-    else:
+    if not settings.json:
         click.echo(backend.preview(chosen, spec, wired, launch.runtime_folder(os.environ)))
+        return
+    device.check_made(spec, devices)
+    found = networking.described(document.rooted(spec), wired)
+    click.echo(document.to_json(found), nl=False)
 
 
 def _equipped(
