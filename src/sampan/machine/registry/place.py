@@ -145,17 +145,19 @@ def mend(folder: Path, now_s: float) -> None:
 def clear(path: Path, made: Made | None, names: Iterable[str]) -> None:
     """Forget a machine: remove what the store has of it, and `names`, which are its own.
 
-    Its folder goes too if that was made for it and nothing else is in. `path` may be a link to it,
-    which goes in any case. `made` is what it was, None if that cannot be known.
+    Its folder goes too if that was made for it, or for its disks, and nothing else is in. `path` may
+    be a link to it, which goes in any case. `made` is what it was, None if that cannot be known.
     """
     folder = path.resolve()
+    names = tuple(names)
     for each in names:
         if is_entry(each):
             _remove(folder / each)
     fs.remove_stale(folder)
     for each in FILES:
         (folder / each).unlink(missing_ok=True)
-    if made is None or made.owns_folder:
+    # one that was forgotten without its disks has left a folder to the one that follows it
+    if made is None or made.owns_folder or not set(made.disks).isdisjoint(names):
         with suppress(OSError):  # there is something else in it
             folder.rmdir()
     if path.is_symlink():
