@@ -3,6 +3,8 @@
 import ctypes
 import errno
 import os
+import subprocess
+import sys
 
 import pytest
 
@@ -51,6 +53,16 @@ def test_folders(tmp_path):
     with pytest.raises(OSError, match="Bad file") as refused:
         call.read_folder(folder, buffer)
     assert refused.value.errno == errno.EBADF
+
+
+def test_capabilities():
+    code = (
+        "from sampan.vhost.runtime.fuse import call\n"
+        "call.keep_capabilities(0)\n"
+        "print([line for line in open('/proc/self/status') if 'CapPrm' in line][0].split()[1])\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert (done.stdout.strip("0\n"), done.stderr) == ("", "")
 
 
 def test_a_call_that_is_not_there():

@@ -23,7 +23,8 @@ fd = os.open(os.path.join(root, "file"), os.O_PATH)
 with open(os.open(confinement.HERE + str(fd), os.O_RDWR), "r+") as stream:
     text = stream.read()
     stream.write("!")
-print(json.dumps([done, text, os.path.exists("/etc"), os.path.exists("/proc/self")]))
+status = dict(line.split(":", 1) for line in open("../status").read().splitlines())
+print(json.dumps([done, text, int(status["CapEff"], 16), int(status["NoNewPrivs"]), os.path.exists("/etc"), os.path.exists("/proc/self")]))
 """
 
 
@@ -45,9 +46,11 @@ def test_nothing_but_the_folder_is_left(folder, who):
         env={"PYTHONPATH": str(SOURCES)}, timeout=30,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
-    confined, text, *others = json.loads(done.stdout)
+    confined, text, capabilities, no_new, *others = json.loads(done.stdout)
     assert text == "text"
     assert (folder / "file").read_text() == "text!"
     if not confined:
         pytest.skip("no namespaces here")
     assert others == [False, False]
+    assert capabilities == 0x8000001F
+    assert no_new == 1

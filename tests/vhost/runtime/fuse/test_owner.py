@@ -211,6 +211,8 @@ def test_names_of_attributes():
     assert host.on_host(b"security.capability") == b"security.capability"
     assert host.on_host(b"system.posix_acl_access") is None
     assert host.in_guest(b"user.sampan.owner") is None
+    assert host.in_guest(b"trusted.x") is None
+    assert host.on_host(b"trusted.x") == b"user.sampan.of.trusted.x"
     assert recorded.on_host(b"trusted.x") == b"user.sampan.of.trusted.x"
     assert recorded.in_guest(b"user.sampan.of.trusted.x") == b"trusted.x"
     assert recorded.in_guest(b"security.selinux") is None

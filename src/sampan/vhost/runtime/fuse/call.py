@@ -44,6 +44,8 @@ _mount = _function("mount", *[ctypes.c_char_p] * 3, ctypes.c_ulong, ctypes.c_cha
 _unmount = _function("umount2", ctypes.c_char_p, ctypes.c_int)
 _pivot_root_number = {"x86_64": 155}.get(os.uname().machine, 41)  # the C library has no function
 _syscall = _function("syscall", ctypes.c_long, ctypes.c_char_p, ctypes.c_char_p)
+_capset = _function("capset", ctypes.c_void_p, ctypes.c_void_p)
+_CAPABILITIES_3 = 0x20080522
 _SLAVE, _RECURSIVE, _BIND = 1 << 19, 1 << 14, 1 << 12
 _DETACH = 2
 
@@ -88,6 +90,14 @@ def unshare(flags: int) -> None:
 def set_process(option: int, value: int) -> None:
     """Linux' prctl(2), of one argument."""
     _checked(_prctl(option, value, 0, 0, 0))
+
+
+def keep_capabilities(mask: int) -> None:
+    """Give up all capabilities but those of `mask`, which this process must have, if it has any."""
+    header = (ctypes.c_uint32 * 2)(_CAPABILITIES_3, 0)
+    low, high = mask & 0xFFFFFFFF, mask >> 32
+    # twice (for 32 each): effective, permitted, inheritable
+    _checked(_capset(header, (ctypes.c_uint32 * 6)(low, low, 0, high, high, 0)))
 
 
 def make_root(folder: str) -> None:

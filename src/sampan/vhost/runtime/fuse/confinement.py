@@ -4,7 +4,8 @@ The server never follows a name out of its folder, whatever the guest asks. All 
 shut in: its root becomes the folder itself, in namespaces of its own (as a user without
 privileges it needs a user namespace for that; there it also has power over all files of that
 user, whatever their modes are, as root has over all). Where the host allows none, it goes
-without. Nothing can be imported afterwards.
+without. Of root's capabilities those are left that are about files. Nothing can be imported
+afterwards.
 """
 
 from __future__ import annotations
@@ -20,6 +21,8 @@ _log = log.get(__name__)
 _NEW_MOUNTS, _NEW_USER = 0x20000, 0x10000000
 _NO_NEW_PRIVILEGES = 38
 _FILES = "/proc/self/fd"
+# CHOWN, DAC_OVERRIDE, DAC_READ_SEARCH, FOWNER, FSETID, SETFCAP
+_KEPT = (0, 1, 2, 3, 4, 31)
 HERE = ""  # where descriptors are names, once this is done: in the current folder
 
 
@@ -39,7 +42,11 @@ def confine(source: Path) -> bool:
         os.chdir(_FILES)
         return False
     os.chdir(_FILES)  # as it is in this user namespace
-    return _change_root(source)
+    done = _change_root(source)
+    if os.geteuid() == 0:  # perhaps only in this namespace
+        with suppress(PermissionError):  # it has not even those
+            call.keep_capabilities(sum(1 << number for number in _KEPT))
+    return done
 
 
 def _unshare() -> None:

@@ -59,7 +59,10 @@ class Owners(Protocol):
 
 
 class HostOwners:
-    """The host's owners, for a server that is root."""
+    """The host's owners, for a server that is root.
+
+    Extended attributes that are trusted are those of the guest's root, not of the host's.
+    """
 
     def shown(self, path: str, status: os.stat_result) -> Owner:
         """See `Owners.shown`."""
@@ -101,12 +104,11 @@ class HostOwners:
 
     def on_host(self, name: bytes) -> bytes | None:
         """See `Owners.on_host`."""
-        is_refused = name.startswith(b"system.") or records.hidden(name)
-        return None if is_refused else name
+        return name if name.startswith(b"security.") else records.on_host(name)
 
     def in_guest(self, name: bytes) -> bytes | None:
         """See `Owners.in_guest`."""
-        return self.on_host(name)
+        return name if name.startswith(b"security.") else records.in_guest(name)
 
 
 class RecordedOwners:
