@@ -12,4 +12,4 @@ def test_one_that_does_not_run(machines, sampan):
     sampan("kill", "web")
     said = sampan("pause", "web")
     assert said.status == 1
-    assert said.err.startswith("sampan: web is stopped\n  hint: sampan ps -a")
+    assert said.err.startswith("sampan: web is stopped\n  hint: start it: sampan start web")

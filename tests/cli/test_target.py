@@ -23,16 +23,19 @@ def test_several_at_once(capsys):
 
 
 @pytest.mark.parametrize(
-    ("status", "said"),
+    ("status", "said", "hint"),
     [
-        (Status.STOPPED, "web is stopped"),
-        (Status.STARTING, "web is still starting"),
-        (Status.CRASHED, "web has crashed: because"),
+        (Status.STOPPED, "web is stopped", "sampan start web"),
+        (Status.STARTING, "web is still starting", "sampan ps -a"),
+        (Status.CRASHED, "web has crashed: because", "sampan start web"),
+        (Status.SUSPENDED, "web is suspended", "sampan resume web"),
+        (Status.DAMAGED, "web is damaged", "sampan rm web"),
     ],
 )
-def test_what_is_said_of_those_that_do_not_run(status, said):
+def test_what_is_said_of_those_that_do_not_run(status, said, hint):
     detail = "because" if status is Status.CRASHED else ""
     record = Record(name="web", folder=Path("/x"), status=status, detail=detail)
     with pytest.raises(SampanError) as caught:
         target.reached(record)
     assert caught.value.message == said
+    assert hint in (caught.value.hint or "")

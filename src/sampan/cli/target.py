@@ -99,10 +99,14 @@ def not_running(record: Record) -> SampanError:
         Status.ENDING: "is about to end",
     }.get(record.status, f"is {record.status}")  # fmt: skip
     detail = f": {record.detail}" if record.detail else ""
-    hint = "sampan ps -a says what all machines do"
-    if record.status is Status.DAMAGED:
-        hint = f"sampan kill {record.name} ends it, if it runs; sampan rm {record.name} forgets it"
-    return MachineError(f"{record.name} {said}{detail}", hint=hint)
+    name = record.name
+    hint = {
+        Status.STOPPED: f"start it: sampan start {name}",
+        Status.CRASHED: f"start it again: sampan start {name}",
+        Status.SUSPENDED: f"let it go on: sampan resume {name}",
+        Status.DAMAGED: f"sampan kill {name} ends it, if it runs; sampan rm {name} forgets it",
+    }.get(record.status, "sampan ps -a says what all machines do")
+    return MachineError(f"{name} {said}{detail}", hint=hint)
 
 
 def names(command: Callable[..., Any]) -> Callable[..., Any]:
