@@ -1,6 +1,8 @@
 """Links with paths, as the hypervisors of macOS connect to them; no machine is needed."""
 
+import os
 import socket
+import subprocess
 import uuid
 from pathlib import Path
 
@@ -99,3 +101,23 @@ def test_the_shared_network_is_for_qemu(runtime_root):
 )
 def test_what_would_be_is_told_without_doing_it(options, network):
     assert planned(SPEC, options).network is network
+
+
+def test_sockets_that_a_crash_left_go(runtime_root):
+    gone = subprocess.Popen(["true"])
+    gone.wait()
+    left, kept, answered = (
+        runtime_root / f"net-{pid:x}-00000{number}"
+        for number, pid in enumerate((gone.pid, os.getpid(), gone.pid))
+    )
+    for path in (left, kept):
+        with socket.socket(socket.AF_UNIX) as crashed:
+            crashed.bind(str(path))
+    (runtime_root / "net-x").touch()
+    with socket.socket(socket.AF_UNIX) as listening:
+        listening.bind(str(answered))
+        listening.listen()
+        options = Options(link=Link.VPNKIT, runtime_root=runtime_root)
+        with connection(SPEC, options) as made:
+            assert made.link_path.is_socket()
+    assert {path.name for path in runtime_root.glob("net-*")} == {kept.name, answered.name, "net-x"}

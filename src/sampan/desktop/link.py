@@ -6,6 +6,8 @@ memory; vfkit datagrams; HyperKit VPNKit's protocol.
 
 from __future__ import annotations
 
+import os
+import re
 import secrets
 import sys
 from collections.abc import Callable, Iterator
@@ -14,6 +16,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from sampan.base import unixsocket
 from sampan.machine.model import MachineSpec, Network
 from sampan.machine.state import runtime_root
 
@@ -22,6 +25,9 @@ if TYPE_CHECKING:
     from sampan.net.runtime.engine import Link as EngineLink
     from sampan.net.runtime.engine import Plug
     from sampan.net.runtime.usernet import UserNetwork
+
+
+_SOCKET_NAME = re.compile(r"net-([0-9a-f]{1,8})-[0-9a-f]{6}")
 
 
 class Link(StrEnum):
@@ -58,13 +64,37 @@ def attached(
     Raises:
         SampanError: there cannot be a socket.
     """
-    path = runtime_root(preferred) / f"net-{secrets.token_hex(3)}"
+    root = runtime_root(preferred)
+    _sweep(root)
+    path = root / f"net-{os.getpid():x}-{secrets.token_hex(3)}"
     opened = _OPENED[link]
     close = network.call(lambda inner: opened(inner, spec, path))
     try:
         yield path
     finally:
         network.call(lambda _: close())
+
+
+def _sweep(root: Path) -> None:
+    """Remove the sockets of processes that were killed.
+
+    Only where the process in the name is gone is it asked whether somebody answers: to ask is to
+    connect, which is the machine's business.
+    """
+    for path in root.iterdir():
+        named = _SOCKET_NAME.fullmatch(path.name)
+        if named and not _is_there(int(named[1], 16)) and not unixsocket.is_served(path):
+            path.unlink(missing_ok=True)
+
+
+def _is_there(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except (PermissionError, OverflowError):
+        return True
+    return True
 
 
 def _vhost(network: Assembly, spec: MachineSpec, path: Path) -> Callable[[], None]:
