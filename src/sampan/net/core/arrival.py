@@ -113,8 +113,8 @@ def _while_opening(flow: Flow, segment: Segment) -> None:
     if answers:
         sender.advance(segment.acknowledgment, flow.ledger.now)
         flow.take(Input.SYN_ACK)
+        flow.owe_ack(now=True)  # what the host has said already may carry it
         flow.established()
-        flow.send_segment(_ACK)
     else:
         flow.take(Input.SYN)
         handshake.send_syn(flow)

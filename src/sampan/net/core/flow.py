@@ -254,10 +254,11 @@ class Flow:
 
     def settle_ack(self) -> None:
         """The batch is over: send what is owed, or set the timer for it."""
+        now, self.ack_now = self.ack_now, False
         if not self.ack_due:
             return
         self.ack_due = False
-        if self.ack_now or self.unacknowledged >= 2 * self.sender.mss:
+        if now or self.unacknowledged >= 2 * self.sender.mss:
             self.send_segment(_ACK)
         elif self.delayed_ack == math.inf:
             self.delayed_ack = self.ledger.now + self.ledger.limits.delayed_ack_s

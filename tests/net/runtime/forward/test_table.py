@@ -5,10 +5,14 @@ from pathlib import Path
 
 import pytest
 
+from sampan.net.link.pcapng import Direction
 from sampan.net.runtime.forward import table
 from sampan.net.runtime.forward.binding import BindError, PortTakenError
 from sampan.net.runtime.forward.table import Forwards, NoSuchForwardError
 from sampan.net.services.forward import Forward, Protocol, parse
+from sampan.net.wire.ethernet import Frame
+from sampan.net.wire.ipv4 import Ipv4
+from sampan.net.wire.tcp import Segment
 
 
 @pytest.fixture
@@ -51,6 +55,35 @@ def test_it_listens_when_expose_returns(net, forwards):
         assert inside.remote.address == net.network.gateway
         inside.send(b"answer").finish()
         assert receive(net, connection) == b"answer"
+
+
+def test_a_conversation_costs_the_machine_no_more_frames_than_it_must(net, forwards):
+    payloads = []
+
+    def see(_, frame, head, direction):
+        packet = Ipv4.parse(Frame.parse(b"".join(frame)[head:]).payload)
+        if direction is Direction.IN:
+            payloads.append(
+                Segment.parse(packet.payload, packet.source, packet.destination).payload
+            )
+
+    net.machine.ping(net.network.gateway)  # so that it is known where the machine is
+    net.settle()
+    net.engine.watch_frames(see)
+    with client(forwards.expose(Forward(guest_port=80))) as connection:
+        connection.send(b"ask")
+        net.until(lambda: net.machine.accepted and net.machine.accepted[0].data == b"ask")
+        assert payloads == [b"", b"ask"]  # a SYN, and the end of the handshake
+        net.machine.accepted[0].send(b"answer")
+        net.until(lambda: receivable(connection) == b"answer")
+        assert len(payloads) == 2  # that it came will be told with what is said next
+
+
+def receivable(connection):
+    try:
+        return connection.recv(65536, socket.MSG_PEEK)
+    except BlockingIOError:
+        return b""
 
 
 def test_what_the_machine_refuses_is_reset(net, forwards):

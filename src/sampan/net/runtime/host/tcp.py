@@ -107,8 +107,10 @@ class HostTcp:
     # The flow's side
 
     def established(self, now: float) -> None:
-        """See `Channel.established`."""
+        """See `Channel.established`. Who connected to a machine has mostly said something."""
         self._set(READ)
+        if self._flow.is_active:
+            self._read(READ, now)
 
     def readable(self, now: float) -> None:
         """See `Channel.readable`."""
