@@ -208,7 +208,7 @@ def test_the_clock_and_the_ports(agent):
 
 def test_changes_are_told_only_where_a_server_plays_along(agent, tmp_path):
     changes = [Change("mkdir", "a"), Change("rename", "b", "c")]
-    with pytest.raises(AgentError, match="in the machine: .* lets changes be told"):
+    with pytest.raises(AgentError, match=r"in the machine: .* lets changes be told"):
         run(agent, lambda there: there.replay(str(tmp_path), "token", changes))
     assert list(tmp_path.iterdir()) == []
 
