@@ -31,6 +31,7 @@ TOOLS = (
     Tool("apt-get", "composes packages from Debian", required=True),
     Tool("qemu-system-x86_64", "runs machines (amd64)", required=True),
     Tool("qemu-system-aarch64", "runs machines (arm64)", required=False),
+    Tool("qemu-img", "makes, grows and clones disks in qcow2 files", required=False),
     Tool("virtiofsd", "shares folders with machines, where --virtiofsd says so", required=False),
     Tool("git", "names packages by the hash of their sources", required=False),
     Tool("buildah", "builds packages that have a Dockerfile", required=False),
