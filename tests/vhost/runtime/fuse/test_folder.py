@@ -105,10 +105,17 @@ def test_places_that_are_none(kernel, root, offset):
     assert wire.OUT_HEADER.unpack_from(answer)[1] in (0, -errno.EINVAL)
 
 
-def test_types_are_those_of_the_guest(kernel, root):
+@pytest.mark.parametrize("plus", [True, False])
+def test_types_are_those_of_the_guest(kernel, root, plus):
     kernel.make_node("fifo", stat.S_IFIFO | 0o600)
-    found = {name: kind for name, _, kind, _ in listed(kernel, open_folder(kernel), plus=True)}
-    assert found["fifo"] == stat.S_IFIFO >> 12
+    kernel.create("owned", 0o400)
+    (root / "empty").touch()
+    (root / "full").write_text("x")
+    (root / "link").symlink_to("fifo")
+    found = {name: kind for name, _, kind, _ in listed(kernel, open_folder(kernel), plus=plus)}
+    assert found.pop("fifo") == stat.S_IFIFO >> 12
+    assert found.pop("link") == stat.S_IFLNK >> 12
+    assert {found[name] for name in ("empty", "full", "owned")} == {stat.S_IFREG >> 12}
 
 
 def test_above_the_root_is_the_root(kernel, root):

@@ -119,6 +119,7 @@ class Folders:
         if name in _NAMES:
             inode = nodes.number(os.fstat(folder.fd))  # of `..` the kernel knows itself
         if not plus:
+            kind = self._share.owners.listed(folder.fd, name, kind)
             return reply.folder_entry(name, inode, following, kind, None)
         if name in _NAMES:
             return reply.folder_entry(name, inode, following, kind)

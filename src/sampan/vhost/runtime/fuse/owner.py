@@ -14,6 +14,8 @@ from sampan.vhost.core.fuse.record import Host
 from sampan.vhost.core.fuse.reply import Owner
 
 _BITS = 0o7777
+_REGULAR = stat.S_IFREG >> 12  # as folders have it
+_LOOK = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
 _NEVER = (stat.S_IFCHR, stat.S_IFBLK)
 _CAPABILITY = records.FOREIGN + b"security.capability"  # Linux takes it away, too
 _NO_RECORD = (errno.ENODATA, errno.ENOTSUP, errno.EPERM, errno.EACCES)
@@ -24,6 +26,9 @@ class Owners(Protocol):
 
     def shown(self, path: str, status: os.stat_result) -> Owner:
         """What the guest sees of a file."""
+
+    def listed(self, folder: int, name: bytes, kind: int) -> int:
+        """The type (DT_REG ...) that the guest sees of a folder's entry, which the host says is `kind`."""
 
     def first(self, mode: int) -> int:
         """The mode, with its type, that a new file is to have on the host before `created`.
@@ -70,6 +75,10 @@ class HostOwners:
         if device:
             device = records.pack_device(os.major(device), os.minor(device))
         return Owner(status.st_mode, status.st_uid, status.st_gid, device)
+
+    def listed(self, folder: int, name: bytes, kind: int) -> int:
+        """See `Owners.listed`."""
+        return kind
 
     def first(self, mode: int) -> int:
         """See `Owners.first`: no devices, whose files would be the host's."""
@@ -123,6 +132,21 @@ class RecordedOwners:
     def shown(self, path: str, status: os.stat_result) -> Owner:
         """See `Owners.shown`."""
         return records.shown(self._host(status), _read(path, status))
+
+    def listed(self, folder: int, name: bytes, kind: int) -> int:
+        """See `Owners.listed`: an empty file may stand for a FIFO, socket or device."""
+        if kind != _REGULAR:
+            return kind
+        with suppress(OSError):  # gone, or not to be read: what the host says will do
+            if os.stat(name, dir_fd=folder, follow_symlinks=False).st_size == 0:
+                fd = os.open(name, _LOOK, dir_fd=folder)
+                try:
+                    record = records.parse(os.getxattr(fd, records.NAME))
+                finally:
+                    os.close(fd)
+                if record is not None and records.fits(stat.S_IFREG, record.mode):
+                    return stat.S_IFMT(record.mode) >> 12
+        return kind
 
     def first(self, mode: int) -> int:
         """See `Owners.first`."""
