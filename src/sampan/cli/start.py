@@ -99,12 +99,13 @@ def _startable(record: Record) -> Made:
         MachineError: that is not known any more, or it runs.
     """
     from sampan.machine.error import MachineError
+    from sampan.machine.registry.record import Status
 
     if record.status.live:
         raise MachineError(
             f"{record.name} runs already", hint=f"its console: sampan console {record.name}"
         )
-    if record.made is None:
+    if record.made is None or record.status is Status.DAMAGED:
         raise MachineError(record.detail, hint=f"forget it: sampan rm {record.name}")
     return record.made
 
