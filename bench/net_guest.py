@@ -151,7 +151,7 @@ def hello(prefix: Path, *, plain: bool) -> float:
     """Seconds from start to end of a machine that says hello."""
     with tempfile.TemporaryDirectory(prefix="sampan-bench-") as folder:
         if plain:
-            command = _by_hand(prefix)
+            command = by_hand(prefix)
         else:
             command = [sys.executable, "-m", "sampan", "run", "--accel", "tcg", "--mem", "160"]
             command.append(str(prefix))
@@ -163,7 +163,7 @@ def hello(prefix: Path, *, plain: bool) -> float:
         return time.perf_counter() - began
 
 
-def _by_hand(prefix: Path) -> list[str]:
+def by_hand(prefix: Path) -> list[str]:
     """The same machine as `sampan run` makes, by QEMU alone."""
     wanted = machine.MachineSpec(
         kernel=Path(f"{prefix}-kernel"),
