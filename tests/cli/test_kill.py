@@ -46,3 +46,9 @@ def test_one_that_runs_and_cannot_be_found(machines, sampan):
         assert (said.status, said.out) == (1, "")
         assert f"fuser {record.folder / 'lock'}" in said.err
     (record.folder / "run.json").write_text(run)
+
+
+def test_as_objects(machines, sampan):
+    machines.start("web", "hang")
+    for verb in ("pause", "resume", "kill", "stop"):
+        assert sampan(verb, "--json", "web").out == '{"name":"web"}\n'

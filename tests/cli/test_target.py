@@ -15,6 +15,8 @@ def test_several_at_once(capsys):
 
     assert target.each(["a", "b", "a"], act) == 0
     assert capsys.readouterr().out == "A\nB\n"
+    assert target.each(["a", "b"], act, json=True) == 0
+    assert capsys.readouterr().out == '{"name":"A"}\n{"name":"B"}\n'
     with pytest.raises(UsageError, match="bad1 is bad"):
         target.each(["a", "bad1"], act)
     with pytest.raises(SampanError) as caught:

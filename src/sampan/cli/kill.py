@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from sampan.cli import target
+from sampan.cli.settings import Settings
 from sampan.errors import ExitCode
 
 if TYPE_CHECKING:
@@ -23,7 +24,8 @@ _GRACE_S = 10.0
 
 @click.command("kill", epilog=_EPILOG + target.STATUS_OF_EACH)
 @target.names
-def command(names: tuple[str, ...]) -> ExitCode:
+@click.pass_obj
+def command(settings: Settings, names: tuple[str, ...]) -> ExitCode:
     """End machines at once, as pulling the plug does; whoever runs them need not answer."""
     machines = target.store()
 
@@ -32,7 +34,7 @@ def command(names: tuple[str, ...]) -> ExitCode:
         ended(machines, record)
         return record.name
 
-    return target.each(names, kill)
+    return target.each(names, kill, json=settings.json)
 
 
 def ended(machines: Store, record: Record) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from sampan.cli import target
+from sampan.cli.settings import Settings
 from sampan.errors import ExitCode
 
 _EPILOG = """\b
@@ -16,7 +17,8 @@ Examples:
 
 @click.command("pause", epilog=_EPILOG + target.STATUS_OF_EACH)
 @target.names
-def command(names: tuple[str, ...]) -> ExitCode:
+@click.pass_obj
+def command(settings: Settings, names: tuple[str, ...]) -> ExitCode:
     """Stop the processors of machines; their memory stays. `sampan resume` lets them go on."""
     machines = target.store()
 
@@ -25,4 +27,4 @@ def command(names: tuple[str, ...]) -> ExitCode:
         target.reached(record).pause()
         return record.name
 
-    return target.each(names, pause)
+    return target.each(names, pause, json=settings.json)

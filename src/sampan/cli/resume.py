@@ -44,7 +44,7 @@ def command(settings: Settings, names: tuple[str, ...]) -> ExitCode:
         target.reached(record).resume()
         return record.name
 
-    return target.each(names, resume)
+    return target.each(names, resume, json=settings.json)
 
 
 def _run_here(settings: Settings, child: detach.Detached, record: Record) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from sampan.cli import target
+from sampan.cli.settings import Settings
 from sampan.errors import ExitCode
 
 _EPILOG = """\b
@@ -24,7 +25,8 @@ GRACE_S = 15.0  # for whoever runs the machine, beyond what the guest may take
     help="How long a guest may take before it is ended.  [default: as its sampan run has it, 30]",
 )  # fmt: skip
 @target.names
-def command(time_s: float | None, names: tuple[str, ...]) -> ExitCode:
+@click.pass_obj
+def command(settings: Settings, time_s: float | None, names: tuple[str, ...]) -> ExitCode:
     """Press the power buttons of machines, and wait until they have ended."""
     from sampan.machine.model import Ending
 
@@ -43,4 +45,4 @@ def command(time_s: float | None, names: tuple[str, ...]) -> ExitCode:
             click.echo(f"sampan: {record.name} did not power off in time, and was ended", err=True)
         return record.name
 
-    return target.each(names, stop)
+    return target.each(names, stop, json=settings.json)

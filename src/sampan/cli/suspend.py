@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from sampan.cli import target
+from sampan.cli.settings import Settings
 from sampan.errors import ExitCode
 
 _EPILOG = """\b
@@ -20,7 +21,8 @@ _CLEANUP_S = 10.0
 
 @click.command("suspend", epilog=_EPILOG + target.STATUS_OF_EACH)
 @target.names
-def command(names: tuple[str, ...]) -> ExitCode:
+@click.pass_obj
+def command(settings: Settings, names: tuple[str, ...]) -> ExitCode:
     """Save machines to disk and end them; `sampan resume` goes on with them."""
     from sampan.machine.supervise.model import Nothing
 
@@ -32,4 +34,4 @@ def command(names: tuple[str, ...]) -> ExitCode:
         machines.wait_ended(record, _CLEANUP_S)
         return record.name
 
-    return target.each(names, suspend)
+    return target.each(names, suspend, json=settings.json)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from sampan.cli import settings
+from sampan.cli import jsonout, settings
 from sampan.errors import ExitCode, SampanError
 
 if TYPE_CHECKING:
@@ -119,8 +119,10 @@ def name(command: Callable[..., Any]) -> Callable[..., Any]:
     return click.argument("name", metavar="NAME")(command)
 
 
-def each(names: Sequence[str], act: Callable[[str], str | None]) -> ExitCode:
+def each(names: Sequence[str], act: Callable[[str], str | None], *, json: bool = False) -> ExitCode:
     """Do something to several machines at once, and print what it says of each that it worked for.
+
+    With `json` that is a name, and printed as an object.
 
     Raises:
         SampanError: it did not work for some; for the others it was done.
@@ -133,7 +135,7 @@ def each(names: Sequence[str], act: Callable[[str], str | None]) -> ExitCode:
         for doing in [workers.submit(act, name) for name in wanted]:
             try:
                 if said := doing.result():
-                    click.echo(said)
+                    click.echo(jsonout.line({"name": said}).rstrip() if json else said)
             except SampanError as error:
                 errors.append(error)
     if len(errors) == 1:

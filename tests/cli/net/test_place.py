@@ -25,6 +25,17 @@ def test_where_the_folder_is(tmp_path):
     assert place.folder({"XDG_RUNTIME_DIR": str(tmp_path)}) == tmp_path / "sampan" / "net"
 
 
+@pytest.mark.parametrize("variable", ["SAMPAN_RUNTIME_DIR", "XDG_RUNTIME_DIR"])
+def test_a_folder_that_is_too_long_for_sockets(tmp_path, variable, monkeypatch):
+    long = tmp_path / ("h" * 100)
+    long.mkdir()
+    made = []
+    monkeypatch.setattr(Path, "mkdir", lambda path, **_: made.append(path))
+    monkeypatch.setattr(Path, "lstat", lambda path: tmp_path.stat())
+    assert place.folder({variable: str(long)}) == Path(f"/tmp/sampan-{os.getuid()}/net")
+    assert long not in made
+
+
 def test_the_folder_is_a_file(tmp_path):
     (tmp_path / "f").write_text("")
     with pytest.raises(SampanError):

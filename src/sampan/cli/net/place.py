@@ -1,6 +1,7 @@
 """Where networks have their control sockets, and which one a command is about.
 
-They are in `net/` of the runtime folder, one `NAME.sock` each; the folder is its owner's alone.
+They are in `net/` of the runtime folder, one `NAME.sock` each; the folder is its owner's alone. One
+whose name is too long for sockets is passed over, as it is for those of machines.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from sampan.base.unixsocket import MAX_PATH
 from sampan.errors import SampanError, UsageError
 
 if TYPE_CHECKING:
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
 DEFAULT_NAME = "default"
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,31}")
 _SUFFIX = ".sock"
+_USUAL_FILE = f"{DEFAULT_NAME}{_SUFFIX}"
 
 
 def folder(environment: Mapping[str, str] = os.environ) -> Path:
@@ -114,9 +117,10 @@ def _answers(path: Path) -> bool:
 
 
 def _root(environment: Mapping[str, str]) -> Path:
-    if own := environment.get("SAMPAN_RUNTIME_DIR"):
-        return Path(own).absolute()
     base = Path(environment.get("XDG_RUNTIME_DIR", ""))
-    if base.is_absolute() and base.is_dir():
-        return base / "sampan"
+    root = base / "sampan" if base.is_absolute() and base.is_dir() else None
+    if own := environment.get("SAMPAN_RUNTIME_DIR"):
+        root = Path(own).absolute()
+    if root is not None and len(os.fsencode(root / "net" / _USUAL_FILE)) <= MAX_PATH:
+        return root
     return Path(f"/tmp/sampan-{os.getuid()}")  # short; whose it is gets checked
