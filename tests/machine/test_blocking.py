@@ -1,6 +1,7 @@
 import re
 import subprocess
 import sys
+import threading
 
 import pytest
 
@@ -144,3 +145,17 @@ def test_ctrl_c_while_a_machine_becomes_ready(runtime_root):
     done = subprocess.run(words, capture_output=True, text=True, check=False, timeout=60)
     assert done.stderr.endswith("KeyboardInterrupt\n"), done.stderr
     assert done.stdout == ""
+
+
+def test_ctrl_c_before_it_is_waited_for(scripted, options, monkeypatch):
+    class Interrupted(threading.Thread):
+        def start(self):
+            super().start()
+            if self.name.startswith("machine "):
+                raise KeyboardInterrupt
+
+    monkeypatch.setattr(threading, "Thread", Interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        with machine.launch(scripted("hang"), options):
+            raise AssertionError
+    assert not any(each.name.startswith("machine ") for each in threading.enumerate())

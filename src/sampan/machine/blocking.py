@@ -9,8 +9,13 @@ import asyncio
 import re
 import threading
 from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
-from concurrent.futures import Future
-from contextlib import AbstractAsyncContextManager, AbstractContextManager, contextmanager
+from concurrent.futures import Future, wait
+from contextlib import (
+    AbstractAsyncContextManager,
+    AbstractContextManager,
+    contextmanager,
+    suppress,
+)
 from pathlib import Path
 from typing import Any, TypeVar, Unpack
 
@@ -34,6 +39,7 @@ from sampan.machine.vsock import BlockingEndpoint
 
 T = TypeVar("T")
 R = TypeVar("R")
+_LOOK_UP_S = 0.5
 
 
 class _Loop:
@@ -353,10 +359,14 @@ def _held(
 
     ended: Future[None] = Future()
     thread = threading.Thread(target=run, name=f"machine {name}")
-    thread.start()
     try:
+        thread.start()
+        # a Ctrl-C that comes a moment before we wait does not wake us: look up now and then
+        while not wait((started,), timeout=_LOOK_UP_S).done:
+            pass
         yield started.result()
     finally:
         leave.set_result(None)
-        thread.join()
+        with suppress(RuntimeError):  # Ctrl-C came before it had begun; it ends by itself
+            thread.join()
     ended.result()
