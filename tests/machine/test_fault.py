@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sampan.errors import DocumentError, Where
-from sampan.machine import document, fault
+from sampan.machine import Disk, document, fault
 
 
 def problem(text, read=document.from_yaml):
@@ -23,7 +23,7 @@ def problem(text, read=document.from_yaml):
         ("kernel: k\ndisks: [{pth: d}]", "did you mean 'path'?"),
         ("kernel: k\nvsock: {pots: [1]}", "did you mean 'ports'?"),
         ("kernel: k\npublish: [{host-port: 1}]", "did you mean 'host_port'?"),
-        ("kernel: k\nvsock: {xyzzy: 1}", "there are cid, ports, folder"),
+        ("kernel: k\ndisks: [{xyzzy: 1}]", f"there are {', '.join(Disk.__struct_fields__)}"),
         ("kernel: {image: x}", "a description of a system has to be built before it is run: sampan build"),
         ("kernel: k\ncpus: two", None),
     ],
