@@ -1,3 +1,5 @@
+import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -41,3 +43,22 @@ def test_what_is_said_of_those_that_do_not_run(status, said, hint):
         target.reached(record)
     assert caught.value.message == said
     assert hint in (caught.value.hint or "")
+
+
+def test_what_takes_long_is_told_on_a_terminal(monkeypatch):
+    monkeypatch.setattr(target, "_SILENT_S", 0)
+    told = threading.Event()
+
+    def act(name):
+        told.wait(20)
+        return name
+
+    def tell(text, *, err=False):
+        said.append((text, err))
+        told.set()
+
+    said: list[tuple[str, bool]] = []
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    monkeypatch.setattr("click.echo", tell)
+    assert target.each(["web"], act, meanwhile="powers off …") == 0
+    assert said == [("sampan: web powers off …", True), ("web", False)]

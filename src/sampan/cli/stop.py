@@ -45,4 +45,4 @@ def command(settings: Settings, time_s: float | None, names: tuple[str, ...]) ->
             click.echo(f"sampan: {record.name} did not power off in time, and was ended", err=True)
         return record.name
 
-    return target.each(names, stop, json=settings.json)
+    return target.each(names, stop, json=settings.json, meanwhile="powers off …")

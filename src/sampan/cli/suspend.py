@@ -34,4 +34,4 @@ def command(settings: Settings, names: tuple[str, ...]) -> ExitCode:
         machines.wait_ended(record, _CLEANUP_S)
         return record.name
 
-    return target.each(names, suspend, json=settings.json)
+    return target.each(names, suspend, json=settings.json, meanwhile="is being saved …")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -26,6 +27,7 @@ that fits several machines.
 """
 """The end of the help of commands about several."""
 _AT_ONCE = 8
+_SILENT_S = 2.0  # then it is said on a terminal what is waited for
 
 
 class SeveralError(SampanError):
@@ -119,21 +121,30 @@ def name(command: Callable[..., Any]) -> Callable[..., Any]:
     return click.argument("name", metavar="NAME")(command)
 
 
-def each(names: Sequence[str], act: Callable[[str], str | None], *, json: bool = False) -> ExitCode:
+def each(
+    names: Sequence[str],
+    act: Callable[[str], str | None],
+    *,
+    json: bool = False,
+    meanwhile: str = "",
+) -> ExitCode:
     """Do something to several machines at once, and print what it says of each that it worked for.
 
-    With `json` that is a name, and printed as an object.
+    With `json` that is a name, and printed as an object. `meanwhile` is told on a terminal of
+    machines that it takes long for.
 
     Raises:
         SampanError: it did not work for some; for the others it was done.
     """
-    from concurrent.futures import ThreadPoolExecutor
+    from concurrent.futures import ThreadPoolExecutor, wait
 
     errors = []
     wanted = list(dict.fromkeys(names))
     with ThreadPoolExecutor(min(_AT_ONCE, len(wanted))) as workers:
-        for doing in [workers.submit(act, name) for name in wanted]:
+        for name, doing in [(name, workers.submit(act, name)) for name in wanted]:
             try:
+                if meanwhile and sys.stderr.isatty() and wait([doing], _SILENT_S).not_done:
+                    click.echo(f"sampan: {name} {meanwhile}", err=True)
                 if said := doing.result():
                     click.echo(jsonout.line({"name": said}).rstrip() if json else said)
             except SampanError as error:
