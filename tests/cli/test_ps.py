@@ -45,8 +45,10 @@ def test_damaged_ones_are_listed(machines, sampan):
     machines.store.wait_ended(record, 20)
     (record.folder / "run.json").write_text("{")
     said = sampan("ps")
-    assert said.out.splitlines()[1].split() == ["web", "damaged"]
+    assert said.out.splitlines()[1].split() == ["web", "damaged", "1", "1024", "MiB"]
     assert "run.json: " in said.err
+    (record.folder / "machine.json").write_text("{")
+    assert sampan("ps").out.splitlines()[1].split() == ["web", "damaged"]
     assert json.loads(sampan("ps", "--json").out)["cpus"] is None
 
 
