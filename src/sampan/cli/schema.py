@@ -10,6 +10,7 @@ _EPILOG = """\b
 Examples:
   sampan schema > sampan.schema.json
 
+\b
 An editor with a YAML language server uses it when the file begins with
   # yaml-language-server: $schema=sampan.schema.json
 """
