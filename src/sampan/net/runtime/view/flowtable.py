@@ -261,7 +261,8 @@ def _host(kind: Kind, flow: Flow | UdpFlow | event.EchoRequested, peer: tuple[by
     """The host's end of a flow that somebody there began, or that leads elsewhere than it says."""
     if isinstance(flow, event.EchoRequested):
         return ""
-    found = hostend.address(flow.context)
+    if not (found := hostend.address(flow.context)):
+        return ""
     shown = _text(peer[0])
     said = f"[{shown}]:{peer[1]}" if ":" in shown else f"{shown}:{peer[1]}"
     return found if kind is Kind.FORWARD or found != said else ""

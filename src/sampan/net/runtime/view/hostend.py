@@ -38,4 +38,4 @@ def peer_pid(context: object) -> int:
 
 def _socket(context: object) -> Socket | None:
     found = getattr(context, "socket", None)
-    return found if isinstance(found, Socket) else None
+    return found if isinstance(found, Socket) and found.fileno() >= 0 else None
