@@ -39,7 +39,11 @@ class Mounted:
         self.control.settimeout(30)
         command = [sys.executable, PROGRAM, self.source, self.target, owners, *more]
         self.process = subprocess.Popen(
-            command, stdin=theirs.fileno(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+            command,
+            stdin=theirs.fileno(),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
         )
         theirs.close()
         if self.process.stdout.readline() != "ready\n":
