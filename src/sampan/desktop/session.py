@@ -33,10 +33,11 @@ from sampan.desktop.network import Connection, Published
 from sampan.desktop.saved import Keeping
 from sampan.desktop.supervisor import Supervisor
 from sampan.machine import lifecycle, memory, terminal
+from sampan.machine.body import LaunchOptions
 from sampan.machine.console import Console
 from sampan.machine.driver import Driver
 from sampan.machine.error import MachineEndedError
-from sampan.machine.lifecycle import POWER_OFF_DEADLINE_S, VM, LaunchOptions
+from sampan.machine.lifecycle import POWER_OFF_DEADLINE_S, VM
 from sampan.machine.model import Accelerator, End, MachineSpec
 from sampan.machine.registry.record import Port
 from sampan.machine.registry.store import Claim

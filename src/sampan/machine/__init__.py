@@ -19,9 +19,10 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from sampan.machine.blocking import Machine, clones, launch, resume
+    from sampan.machine.body import LaunchOptions
     from sampan.machine.device import Disk, DiskFormat, Owners, Share, ShareKind, Vsock
     from sampan.machine.forward import Forward
-    from sampan.machine.lifecycle import VM, LaunchOptions
+    from sampan.machine.lifecycle import VM
     from sampan.machine.model import Accelerator, Arch, End, Ending, MachineSpec, Network
 
 __all__ = [
@@ -55,7 +56,7 @@ _HOMES = {
     "End": "model",
     "Ending": "model",
     "Forward": "forward",
-    "LaunchOptions": "lifecycle",
+    "LaunchOptions": "body",
     "Machine": "blocking",
     "MachineSpec": "model",
     "Network": "model",

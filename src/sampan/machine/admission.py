@@ -17,7 +17,7 @@ from sampan.machine.sharing import share
 def check(
     driver: Driver, spec: MachineSpec, *, link_fd: int | None, link_path: Path | None
 ) -> None:
-    """Refuse a machine that could not start; `link_…` as in `lifecycle.LaunchOptions`.
+    """Refuse a machine that could not start; `link_…` as in `body.LaunchOptions`.
 
     Raises:
         UsageError: the spec makes no sense, or the link is not what its network needs.

@@ -24,10 +24,11 @@ from sampan.machine import qmp
 from sampan.machine.agent.blocking import BlockingAgent
 from sampan.machine.agent.client import ExecOptions
 from sampan.machine.agent.program import ExecResult
+from sampan.machine.body import LaunchOptions
 from sampan.machine.console import Console, Match
 from sampan.machine.error import MachineEndedError
 from sampan.machine.forward import Forward
-from sampan.machine.lifecycle import POWER_OFF_DEADLINE_S, VM, LaunchOptions
+from sampan.machine.lifecycle import POWER_OFF_DEADLINE_S, VM
 from sampan.machine.model import End, MachineSpec, Verdict
 from sampan.machine.saving import clone
 from sampan.machine.saving.suspension import Suspension

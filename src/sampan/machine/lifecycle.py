@@ -7,10 +7,8 @@ afterwards and so is everything it kept on disk.
 from __future__ import annotations
 
 import asyncio
-import socket
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Unpack
 
@@ -19,28 +17,21 @@ from msgspec.structs import replace
 from sampan.base import log
 from sampan.base.progress import Progress
 from sampan.errors import UsageError
-from sampan.machine import admission, qmp, state, vsock
+from sampan.machine import qmp, vsock
 from sampan.machine.agent.client import Agent, ExecOptions
-from sampan.machine.agent.link import Link
 from sampan.machine.agent.program import ExecResult
+from sampan.machine.body import Body, LaunchOptions, live
 from sampan.machine.console import Console
-from sampan.machine.device import Vsock
-from sampan.machine.driver import Capability, Driver, Hypervisor, Launch
-from sampan.machine.drivers.qemu import QemuDriver
 from sampan.machine.error import MachineEndedError, MachineTimeoutError
-from sampan.machine.forward import Forward
-from sampan.machine.model import End, MachineSpec, Verdict
-from sampan.machine.panic import PanicWatch
-from sampan.machine.saving import identity, resumption, suspension
+from sampan.machine.model import End, MachineSpec
+from sampan.machine.saving import identity, suspension
 from sampan.machine.saving.mover import Mover
 from sampan.machine.saving.resumption import Origin
-from sampan.machine.saving.seat import Seat
 from sampan.machine.saving.suspension import Suspension
-from sampan.machine.sharing import control, share, teller
+from sampan.machine.sharing import teller
 from sampan.machine.storage import growth
 from sampan.machine.view import metrics, readiness
 from sampan.machine.view.event import Event, State
-from sampan.machine.view.journal import Journal
 from sampan.machine.view.metrics import Metrics
 from sampan.machine.view.readiness import Condition
 
@@ -48,28 +39,6 @@ _log = log.get(__name__)
 
 POWER_OFF_DEADLINE_S = 30.0
 PRESS_AGAIN_S = 2.0  # a guest that is still booting does not hear the first press
-
-
-@dataclass(frozen=True, kw_only=True)
-class LaunchOptions:
-    """How a machine is launched, as opposed to what it is.
-
-    `driver` is the program that runs it (None: QEMU); `runtime_root` is where sockets live (None: `/tmp/sampan-UID`); `start_deadline_s` is for
-    the hypervisor to come up, not for the guest to boot. `link_fd` is the machine's end of a
-    connected Unix socket, which stays the caller's, and `link_path` where one listens, for
-    networks that need them (`model.Network`). `relink` opens another such connection: a machine on
-    the network `stream` needs it for `restore` and `relocate`, where another process takes over;
-    the first one's `link_fd` has to be closed by then. `ready` is waited for before the machine is
-    given to its user; a machine that is not ready in time is ended.
-    """
-
-    driver: Driver | None = None
-    runtime_root: Path | None = None
-    start_deadline_s: float = 30.0
-    link_fd: int | None = None
-    link_path: Path | None = None
-    relink: Callable[[], socket.socket] | None = None
-    ready: Condition | None = None
 
 
 class VM:
@@ -80,20 +49,17 @@ class VM:
     folder; `journal` has all that happened to it.
     """
 
-    def __init__(
-        self, spec: MachineSpec, verdict: Verdict, console: Console, hypervisor: Seat,
-        forwards: tuple[Forward, ...], folder: state.Folder, journal: Journal,
-    ) -> None:  # fmt: skip
+    def __init__(self, spec: MachineSpec, body: Body, options: LaunchOptions) -> None:
         self.spec = spec
-        self.verdict = verdict
-        self.console = console
-        self.forwards = forwards
-        self.folder = folder
-        self.journal = journal
-        self._hypervisor = hypervisor
-        self._vsock: vsock.Endpoint | None = None
-        self._link: Link | None = None
-        self._mover: Mover
+        self.verdict = body.verdict
+        self.console = body.launch.console
+        self.forwards = body.forwards
+        self.folder = body.launch.folder
+        self.journal = body.journal
+        self._hypervisor = body.seat
+        self._vsock = body.vsock
+        self._link = body.launch.agent
+        self._mover = Mover(self, body.seat, body.driver, body.spec, body.launch, options.relink)
 
     @classmethod
     @asynccontextmanager
@@ -158,50 +124,16 @@ class VM:
         cls, spec: MachineSpec, options: LaunchOptions,
         prepare: Callable[[Console], None] | None, origin: Origin | None,
     ) -> AsyncIterator[VM]:  # fmt: skip
-        driver = options.driver or QemuDriver()
-        admission.check(driver, spec, link_fd=options.link_fd, link_path=options.link_path)
-        booted = replace(spec, cmdline=share.command_line(spec))
-        root = state.runtime_root(options.runtime_root)
-        verdict = await asyncio.to_thread(driver.verdict, spec, root)
-        with (
-            state.machine_folder(root) as folder,
-            vsock.opened(_own_vsock(driver, spec), folder.vsock) as endpoint,
-            control.opened(spec.shares) as controls,
-        ):
-            console = Console()
-            if prepare is not None:
-                prepare(console)
-            launch = Launch(
-                accel=verdict.accel, folder=folder, console=console,
-                deadline_s=options.start_deadline_s, link_fd=options.link_fd,
-                vsock_path=None if endpoint is None else endpoint.device_path, controls=controls,
-                link_path=options.link_path, agent=Link() if spec.agent else None,
-            )  # fmt: skip
-            seat = Seat(await resumption.begin(driver, booted, launch, origin))
-            watch, journal = PanicWatch(seat.panicked), Journal(spec.name)
-            async with _recorded(seat, journal), AsyncExitStack() as leaving:
-                try:
-                    console.attach(watch.console_said)
-                    seat.listen(watch.noticed)
-                    forwards = await seat.forwards(spec.publish)
-                    await seat.run()
-                    journal.became(State.RUNNING)
-                    vm = cls(spec, verdict, console, seat, forwards, folder, journal)
-                    if launch.agent is not None:
-                        journal.listen(launch.agent.heard)
-                    lasting = replace(booted, publish=forwards)
-                    vm._mover = Mover(vm, seat, driver, lasting, launch, options.relink)
-                    vm._link, vm._vsock = launch.agent, endpoint
-                    leaving.push_async_callback(vm._mover.close)
-                    await leaving.enter_async_context(teller.telling(controls, launch.agent))
-                    if origin is not None:
-                        await vm._mover.came_back(origin.saved)
-                        await identity.assume(origin.saved, spec, vm)
-                    if options.ready is not None:
-                        await vm.wait_ready(options.ready)
-                    yield vm
-                finally:
-                    watch.close()
+        async with live(spec, options, prepare, origin) as body, AsyncExitStack() as leaving:
+            vm = cls(spec, body, options)
+            leaving.push_async_callback(vm._mover.close)
+            await leaving.enter_async_context(teller.telling(body.controls, body.launch.agent))
+            if origin is not None:
+                await vm._mover.came_back(origin.saved)
+                await identity.assume(origin.saved, spec, vm)
+            if options.ready is not None:
+                await vm.wait_ready(options.ready)
+            yield vm
 
     @property
     def pid(self) -> int:
@@ -377,24 +309,3 @@ class VM:
                 return await self._hypervisor.wait()
         except TimeoutError:
             raise MachineTimeoutError(f"the machine still runs after {timeout_s:g} s") from None
-
-
-def _own_vsock(driver: Driver, spec: MachineSpec) -> Vsock | None:
-    """The vsock that is ours to make; some hypervisors make it themselves."""
-    return None if Capability.VSOCK_SOCKETS in driver.capabilities else spec.vsock
-
-
-@asynccontextmanager
-async def _recorded(hypervisor: Hypervisor, journal: Journal) -> AsyncIterator[None]:
-    """Keep `journal` about `hypervisor`, which ends with the block; its end is recorded too."""
-
-    async def until_end() -> None:
-        journal.ended(await hypervisor.wait())
-
-    hypervisor.listen(journal.noticed)
-    watching = asyncio.get_running_loop().create_task(until_end(), name="the end of a machine")
-    try:
-        yield
-    finally:
-        await hypervisor.kill()
-        await watching

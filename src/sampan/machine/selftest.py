@@ -20,9 +20,10 @@ from pathlib import Path
 import msgspec
 
 from sampan.errors import SampanError, ToolMissingError
+from sampan.machine.body import LaunchOptions
 from sampan.machine.driver import Driver
 from sampan.machine.error import MachineError
-from sampan.machine.lifecycle import VM, LaunchOptions
+from sampan.machine.lifecycle import VM
 from sampan.machine.model import Arch, Ending, MachineSpec, Network
 
 SAYS = "sampan selftest"

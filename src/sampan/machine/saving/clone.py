@@ -21,9 +21,10 @@ from msgspec.structs import replace
 
 from sampan.base import proc
 from sampan.errors import UnsupportedError, UsageError
+from sampan.machine.body import LaunchOptions
 from sampan.machine.device import Disk, DiskFormat
 from sampan.machine.drivers.qemu_argv import mac_address
-from sampan.machine.lifecycle import VM, LaunchOptions
+from sampan.machine.lifecycle import VM
 from sampan.machine.model import MachineSpec, Network
 from sampan.machine.saving import identity, suspension
 from sampan.machine.saving.suspension import Suspension
