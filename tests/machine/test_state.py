@@ -66,7 +66,7 @@ def test_a_folder_that_its_owner_removes_just_then(runtime_root, monkeypatch, ca
         left.rmdir()
         flock(descriptor, kind)
 
-    monkeypatch.setattr(state.fcntl, "flock", removed_before)
+    monkeypatch.setattr(fcntl, "flock", removed_before)
     state.sweep(runtime_root)
     assert not caplog.messages
 

@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from sampan.guest.agent import bundle, container, engine, process
+from sampan.guest.agent import bundle, container, engine, kernel, process
 from sampan.guest.agent.fault import AgentError
 
 
@@ -109,7 +109,7 @@ def test_what_was_created_but_not_started_makes_way(web, monkeypatch, tmp_path):
 
     monkeypatch.setattr(engine, "STATE", str(tmp_path / "state"))
     monkeypatch.setattr(engine, "LOGS", str(tmp_path))
-    monkeypatch.setattr(engine.kernel, "become_subreaper", lambda: None)
+    monkeypatch.setattr(kernel, "become_subreaper", lambda: None)
     monkeypatch.setattr(container, "find_runtime", lambda: "/usr/bin/crun")
     monkeypatch.setattr(container, "create", lambda *a, **k: 77)
     monkeypatch.setattr(container, "start", refuse)

@@ -53,7 +53,7 @@ def _assume(saved, description, guest):
 
 def test_the_cable_is_plugged_in_when_the_address_is_its_own():
     guest = Guest()
-    asyncio.run(identity.pull(guest))
+    asyncio.run(identity.pull(guest))  # type: ignore[arg-type]  # all of it that is asked
     name, address, *rest = _assume(_saved(), ONE, guest)[1:]
     assert guest.heard[0] == PULLED
     assert (name[0], len(name[1])) == ("one", 32)

@@ -1,3 +1,4 @@
+import ctypes
 import struct
 
 import pytest
@@ -56,7 +57,7 @@ def test_only_folders_are_watched(tmp_path):
 
 
 def test_a_system_without_it(monkeypatch):
-    monkeypatch.setattr(inotify.ctypes, "CDLL", lambda *_, **__: object())
+    monkeypatch.setattr(ctypes, "CDLL", lambda *_, **__: object())
     with pytest.raises(MachineError, match="a host with Linux"):
         Inotify()
 
@@ -66,7 +67,7 @@ def test_no_more_of_it(monkeypatch):
         def inotify_init1(self, flags):
             return -1
 
-    monkeypatch.setattr(inotify.ctypes, "CDLL", lambda *_, **__: Libc())
+    monkeypatch.setattr(ctypes, "CDLL", lambda *_, **__: Libc())
     with pytest.raises(MachineError, match="cannot watch") as caught:
         Inotify()
     assert "max_user_instances" in caught.value.hint

@@ -19,7 +19,7 @@ class FakeAgent(Agent):
         super().__init__(Link())
         self.calls = []
         self.asked = 0
-        self.told = asyncio.Queue()
+        self.told: asyncio.Queue[object] = asyncio.Queue()
         self._late = late
 
     async def ready(self, *, deadline_s=None):

@@ -26,7 +26,7 @@ class Watched:
     def __init__(self, folder, queue):
         self.folder = folder
         self.queue = queue
-        self.heard = []
+        self.heard: list[Change] = []
         self.lost = 0
         self.tree = Tree(str(folder), queue, self.heard.append, self._lose)
 
