@@ -13,11 +13,24 @@ from sampan.errors import DocumentError, Problem
 from sampan.machine import fault
 
 MAX_DEPTH = fault.MAX_DEPTH
+_ENDS = frozenset("\x85\u2028\u2029")  # of lines, to YAML but not to PyYAML's plain style
 
 
 def write(plain: object) -> str:
     """What is made of lists, dicts and scalars, as YAML; keys in their order."""
-    return str(yaml.safe_dump(plain, sort_keys=False, allow_unicode=True))
+    return str(yaml.dump(plain, Dumper=_Dumper, sort_keys=False, allow_unicode=True))
+
+
+class _Dumper(yaml.SafeDumper):
+    """Safe, and writes what YAML takes for the end of a line so that it is read as it was."""
+
+
+def _text(dumper: _Dumper, text: str) -> yaml.ScalarNode:
+    style = '"' if _ENDS.intersection(text) else None
+    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style)
+
+
+_Dumper.add_representer(str, _text)
 
 
 def read(text: str, *, name: str) -> object:
