@@ -70,7 +70,7 @@ class Claim:
     def update(self, run: Run) -> None:
         """Write down what is known of the run now."""
         self.run = run
-        place.write(self.folder / place.RUN, run, durable=False)
+        place.write(self.folder / place.RUN, run)
 
     def describe(self, spec: MachineSpec) -> None:
         """Write down more of what the machine is; its name stays."""

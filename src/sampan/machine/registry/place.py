@@ -91,7 +91,7 @@ def read(path: Path, kind: type[_Document]) -> _Document | None:
     return found
 
 
-def write(path: Path, value: Made | Run, *, durable: bool = True) -> None:
+def write(path: Path, value: Made | Run) -> None:
     """Replace the document at `path`.
 
     Raises:
@@ -99,7 +99,7 @@ def write(path: Path, value: Made | Run, *, durable: bool = True) -> None:
         OSError: the disk is full, …
     """
     data = document.encode(value, name=path.name)
-    fs.write_atomically(path, data, mode=0o600, durable=durable)
+    fs.write_atomically(path, data, mode=0o600)
 
 
 def lock_now(folder: Path) -> int | None:
