@@ -211,8 +211,11 @@ def _watched(where: int | Path, exit_fd: int | None, ended: threading.Event) -> 
 
 
 def _example(where: int | Path, network: UserNetwork) -> str:
-    enter = f"--target {where}" if isinstance(where, int) else ""
-    net = "--net" if isinstance(where, int) else f"--net={where}"
+    """How to enter the namespace, in that of its user, too, for who is not root."""
+    if isinstance(where, int):
+        user = "" if os.geteuid() == 0 else " --user --preserve-credentials"
+        enter = f"--target {where}{user} --net"
+    else:
+        enter = f"--net={where}"
     gateway = network.call(lambda each: each.addresses.gateway)
-    resolver = ".".join(map(str, gateway))
-    return f"nsenter {enter} {net} …   (names: nameserver {resolver})".replace("  --", " --")
+    return f"nsenter {enter} …   (names: nameserver {'.'.join(map(str, gateway))})"
