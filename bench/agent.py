@@ -7,24 +7,21 @@ One machine with one processor under TCG runs examples/systems/exec.yml.
 
 from __future__ import annotations
 
-import argparse
 import statistics
-import sys
 import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
 
+import results
 from net_guest import built
-from net_table import rows
+from results import rows
 
 from sampan import machine
 from sampan.machine.model import Accelerator
 from sampan.machine.view import readiness
 
-RESULTS = Path(__file__).with_name("RESULTS.md")
 SYSTEM = Path(__file__).parents[1] / "examples" / "systems" / "exec.yml"
-MARK = "<!-- agent -->"
 MIB = 32
 BOOT_S = 200
 
@@ -67,29 +64,17 @@ def measured(vm: machine.Machine, folder: Path, rounds: int) -> list[tuple[str, 
 
 def section(found: list[tuple[str, str]], rounds: int) -> str:
     """The section of RESULTS.md."""
-    return f"""{MARK}
-## The agent
+    return f"""## The agent
 
 `python bench/agent.py`, {MIB} MiB, best of {rounds}; times are medians. A Linux guest with one processor that
 QEMU emulates (TCG), in which the agent, a Python program, is emulated too.
 
 {rows(("", ""), found)}
-{MARK}
 """
 
 
-def write(text: str) -> None:
-    """Replace the section of RESULTS.md, or add it."""
-    before, mark, rest = RESULTS.read_text().partition(MARK)
-    after = rest.partition(f"{MARK}\n")[2] if mark else ""
-    RESULTS.write_text((before if mark else before.rstrip() + "\n\n") + text + after)
-
-
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--write", action="store_true", help="replace the section of RESULTS.md")
-    options = parser.parse_args()
+    options = results.parser(__doc__, 3).parse_args()
     with tempfile.TemporaryDirectory(prefix="sampan-bench-") as name:
         prefix = built(Path(name), SYSTEM)
         spec = machine.MachineSpec(
@@ -100,9 +85,7 @@ def main() -> None:
         with machine.launch(spec) as vm:
             vm.wait_ready(readiness.agent(deadline_s=BOOT_S))
             text = section(measured(vm, Path(name), options.rounds), options.rounds)
-    if options.write:
-        write(text)
-    sys.stdout.write(text)
+    results.show("agent", text, write=options.write)
 
 
 if __name__ == "__main__":

@@ -17,9 +17,10 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import results
+
 from sampan.base import proc
 
-RESULTS = Path(__file__).parent / "RESULTS.md"
 SYSTEM = Path(__file__).parent / "system.py"
 MB = 1_000_000
 YAML = """\
@@ -31,7 +32,6 @@ files:
   - {path: etc/motd, contents: "%s"}
 """
 RUNS = 7
-_MARK = "<!-- building -->"
 _AS_INSTALLED = {"PYTHONDONTWRITEBYTECODE": ""}  # pip compiles what it installs
 
 
@@ -123,7 +123,7 @@ def table(bench: Bench) -> str:
     first, again, tar = (typical(one) for one in (bench.first, bench.again, bench.tar))
     zstd, plain = typical(bench.cpio_zstd), typical(bench.gnu_tar)
     gzip = bench.cpio_gzip()
-    spoken = typical(lambda: run([sys.executable, "-m", "sampan", "--help"], RESULTS))
+    spoken = typical(lambda: run([sys.executable, "-m", "sampan", "--help"], results.FILE))
     rows = [
         ("kernel+initrd, first build", first, f"{zstd.seconds / first.seconds:.1f}", "14 s, 520 MB"),
         ("kernel+initrd, one inline file changed", again, f"{zstd.seconds / again.seconds:.1f}", "14 s, 520 MB"),
@@ -145,21 +145,16 @@ def table(bench: Bench) -> str:
     return "\n".join(lines)
 
 
-def write(section: str) -> None:
-    """Replace our section of RESULTS.md."""
-    text = RESULTS.read_text() if RESULTS.exists() else "# Results\n"
-    before, _, rest = text.partition(_MARK)
-    _, _, after = rest.partition(_MARK)
-    body = (
-        f"{_MARK}\n## Building\n\n"
+def section(found: str) -> str:
+    """The section of RESULTS.md."""
+    return (
+        f"## Building\n\n"
         f"`python bench/build.py`, median of {RUNS}, {os.cpu_count()} processors. A made-up tree "
         "of 330 MB and 4,000 files (kernel\nmodules, containerd, a service of 120 MB), gzip layers "
         "in the cache. Whole processes, from\nstart to exit. The peers read the tree unpacked from "
         "disk; the ratio is to the peer of the\nsame kind (more is better). LinuxKit's figures are "
-        "those of a 2-processor machine, quoted.\n\n"
-        f"{section}\n{_MARK}"
+        f"those of a 2-processor machine, quoted.\n\n{found}"
     )
-    RESULTS.write_text(f"{before.rstrip()}\n\n{body}{after or chr(10)}")
 
 
 def main() -> None:
@@ -167,9 +162,8 @@ def main() -> None:
     parser.add_argument("--keep", type=Path, help="keep the made-up system here")
     keep = parser.parse_args().keep
     with tempfile.TemporaryDirectory() as folder:
-        section = table(Bench(keep or Path(folder)))
-    write(section)
-    sys.stdout.write(section + "\n")
+        found = table(Bench(keep or Path(folder)))
+    results.show("building", section(found), write=True)
 
 
 if __name__ == "__main__":

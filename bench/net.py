@@ -19,6 +19,7 @@ import sys
 from pathlib import Path
 
 import net_table
+import results
 from net_contender import Contender, contenders
 from net_measure import Sample, Session
 from net_place import Place
@@ -44,8 +45,7 @@ def one_round(
 
 def arguments() -> argparse.Namespace:
     """What was typed."""
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--rounds", type=int, default=5)
+    parser = results.parser(__doc__, 5)
     parser.add_argument("--seconds", type=int, default=3, help="for each measure")
     parser.add_argument("--mtu", type=int, nargs="+", default=[1500, 65520])
     parser.add_argument("--congestion", default="reno", help="control of both namespaces")
@@ -53,7 +53,6 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--only", help="names of contenders, with commas")
     parser.add_argument("--pasta", default="pasta", help="which pasta (Debian's is old)")
     parser.add_argument("--json", type=Path, help="write every sample here")
-    parser.add_argument("--write", action="store_true", help="replace the section of RESULTS.md")
     return parser.parse_args()
 
 
@@ -74,9 +73,7 @@ def main() -> None:
         rows = [dataclasses.asdict(sample) for sample in samples]
         options.json.write_text(json.dumps(rows, indent=1))
     section = net_table.section(samples, chosen, options)
-    if options.write:
-        net_table.write(section)
-    sys.stdout.write(section + "\n")
+    results.show("network", section, write=options.write)
 
 
 if __name__ == "__main__":

@@ -10,7 +10,6 @@ the tables into RESULTS.md.
 
 from __future__ import annotations
 
-import argparse
 import cProfile
 import hashlib
 import math
@@ -20,7 +19,8 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from pathlib import Path
+
+import results
 
 from sampan.net.core import event
 from sampan.net.core.endpoint import Endpoint
@@ -33,8 +33,6 @@ from sampan.net.wire.ethernet import EtherType, Frame
 from sampan.net.wire.ipv4 import Ipv4, Protocol
 from sampan.net.wire.tcp import Flag, Options, Segment
 
-RESULTS = Path(__file__).with_name("RESULTS.md")
-MARK = "<!-- network core -->"
 MAC = bytes.fromhex("020000000001")
 GUEST = bytes([192, 168, 65, 3])
 REMOTE = Endpoint(bytes([93, 184, 216, 34]), 80)
@@ -299,7 +297,6 @@ def profile(part: Part) -> None:
 def section(rows: list[tuple[str, float, str]], rounds: int) -> str:
     python = platform.python_version()
     lines = [
-        MARK,
         "## The network stack's core",
         "",
         f"`python bench/net_core.py`, best of {rounds}, one thread, Python {python}. The stack alone:",
@@ -309,24 +306,14 @@ def section(rows: list[tuple[str, float, str]], rounds: int) -> str:
         "| what | µs | that is |",
         "|---|---|---|",
         *(f"| {name} | {seconds * 1e6:.1f} | {told} |" for name, seconds, told in rows),
-        MARK,
     ]
     return "\n".join(lines)
 
 
-def write(text: str) -> None:
-    """Put the section in its place in RESULTS.md, or at the end."""
-    before, _, rest = RESULTS.read_text().partition(MARK)
-    after = rest.partition(MARK)[2] if rest else "\n"
-    RESULTS.write_text(before.rstrip("\n") + "\n\n" + text + after)
-
-
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--rounds", type=int, default=7)
+    parser = results.parser(__doc__, 7)
     parser.add_argument("--only", default="", help="parts whose name has this in it")
     parser.add_argument("--profile", action="store_true", help="where the time goes")
-    parser.add_argument("--write", action="store_true", help="replace the section of RESULTS.md")
     options = parser.parse_args()
     chosen = [part for part in parts() if options.only in part[0]]
     if options.profile:
@@ -338,9 +325,7 @@ def main() -> None:
         (name, seconds, tell(seconds))
         for (name, _, tell), seconds in zip(chosen, measured, strict=True)
     ]
-    if options.write:
-        write(section(rows, options.rounds))
-    sys.stdout.write(section(rows, options.rounds) + "\n")
+    results.show("network core", section(rows, options.rounds), write=options.write)
 
 
 if __name__ == "__main__":

@@ -10,7 +10,6 @@ from start to the end of a machine that says hello.
 
 from __future__ import annotations
 
-import argparse
 import os
 import re
 import resource
@@ -25,7 +24,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from net_table import rows
+import results
+from results import rows
 
 from sampan import machine, spec
 from sampan.desktop.link import Link
@@ -39,8 +39,6 @@ from sampan.oci.model import Platform
 from sampan.package import build as package_build
 
 ROOT = Path(__file__).parents[1]
-RESULTS = Path(__file__).with_name("RESULTS.md")
-MARK = "<!-- machines' networks -->"
 SIZE = 64 << 20
 TRIPS, CONNECTIONS = 500, 100
 PORTS = ("0:7", "0:81")
@@ -254,8 +252,7 @@ def section(
         "", *MEASURES, f"processor time for {SIZE >> 20} MiB up, QEMU + this process", "down",
     )  # fmt: skip
     run, hand = (statistics.median(starts[name]) for name in ("sampan run", "QEMU by hand"))
-    return f"""{MARK}
-## Networks of emulated machines
+    return f"""## Networks of emulated machines
 
 `python bench/net_guest.py`, medians of {rounds}, {os.cpu_count()} processors. A Linux guest with one processor
 that QEMU emulates (TCG), MTU 1500; {SIZE >> 20} MiB from busybox httpd
@@ -265,28 +262,14 @@ that QEMU emulates (TCG), MTU 1500; {SIZE >> 20} MiB from busybox httpd
 
 From start to end of a machine that says hello: `sampan run` {run:.2f} s, the same QEMU by hand
 {hand:.2f} s.
-{MARK}
 """
 
 
-def write(text: str) -> None:
-    """Replace the section of RESULTS.md, or add it."""
-    old = RESULTS.read_text()
-    before, mark, rest = old.partition(MARK)
-    after = rest.partition(f"{MARK}\n")[2] if mark else ""
-    RESULTS.write_text((before if mark else before.rstrip() + "\n\n") + text + after)
-
-
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--write", action="store_true", help="replace the section of RESULTS.md")
-    options = parser.parse_args()
+    options = results.parser(__doc__, 3).parse_args()
     with tempfile.TemporaryDirectory(prefix="sampan-bench-") as folder:
         text = section(*measured(Path(folder), options.rounds), options.rounds)
-    if options.write:
-        write(text)
-    sys.stdout.write(text)
+    results.show("machines' networks", text, write=options.write)
 
 
 if __name__ == "__main__":

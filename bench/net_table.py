@@ -12,11 +12,10 @@ from pathlib import Path
 
 from net_contender import Contender
 from net_measure import FLOWS, UDP_BYTES, Sample
+from results import rows
 
 from sampan.base import proc
 
-RESULTS = Path(__file__).with_name("RESULTS.md")
-_MARK = "<!-- network -->"
 _GBIT = ("up", "down", "up x4", "down x4")
 _LOSS = ("UDP loss up", "UDP loss down")
 _RATES = ("trips", "conn 1", "conn 16", "closed")
@@ -68,12 +67,6 @@ def shown(value: float | None, digits: int = 1, unit: str = "") -> str:
     if value is None:
         return "-"
     return f"{value / 1000:.1f}k" if value >= 1000 else f"{value:.{digits}f}{unit}"
-
-
-def rows(head: Sequence[str], cells: Sequence[Sequence[str]]) -> str:
-    """A Markdown table."""
-    lines = [head, ["---"] * len(head), *cells]
-    return "\n".join("| " + " | ".join(row) + " |" for row in lines)
 
 
 def throughput(found: Medians, names: Sequence[str], mtu: int) -> str:
@@ -187,13 +180,4 @@ def section(
         parts.append(costs(found, names, mtu))
         if mtu == low:
             parts.append(growth(found, names, mtu))
-    return "\n\n".join([textwrap.fill(parts[0], 98), *parts[1:]])
-
-
-def write(text: str) -> None:
-    """Replace our section of RESULTS.md."""
-    now = RESULTS.read_text() if RESULTS.exists() else "# Results\n"
-    before, _, rest = now.partition(_MARK)
-    _, _, after = rest.partition(_MARK)
-    body = f"{_MARK}\n## Network\n\n{text}\n{_MARK}"
-    RESULTS.write_text(f"{before.rstrip()}\n\n{body}{after or chr(10)}")
+    return "\n\n".join(["## Network", textwrap.fill(parts[0], 98), *parts[1:]])

@@ -9,7 +9,6 @@ its place says when it begins and ends. Bytecode is compiled beforehand, as afte
 
 from __future__ import annotations
 
-import argparse
 import os
 import shutil
 import statistics
@@ -21,11 +20,10 @@ import time
 from collections import defaultdict
 from pathlib import Path
 
+import results
 from net_guest import by_hand
-from net_table import rows
+from results import rows
 
-RESULTS = Path(__file__).with_name("RESULTS.md")
-MARK = "<!-- sampan run -->"
 QEMU = "qemu-system-x86_64"
 WAYS = ("sampan run", "QEMU by hand")
 PHASES = ("until QEMU starts", "while it runs", "after it has ended")
@@ -122,8 +120,7 @@ def section(found: dict[str, list[float]], rounds: int) -> str:
         for what in (*WAYS, *PHASES)
     ]
     more = statistics.median(found[WAYS[0]]) - statistics.median(found[WAYS[1]])
-    return f"""{MARK}
-## What `sampan run` takes itself
+    return f"""## What `sampan run` takes itself
 
 `python bench/run.py`, medians of {rounds} in turn, {os.cpu_count()} processors. Whole processes, from start to exit,
 with a network of our own; the machine's kernel powers it off at once (TCG). The phases are those of `sampan run`.
@@ -131,27 +128,13 @@ with a network of our own; the machine's kernel powers it off at once (TCG). The
 {rows(("seconds", "median", "least"), table)}
 
 `sampan run` takes {more:.2f} s more than the same QEMU typed by hand.
-{MARK}
 """
 
 
-def write(text: str) -> None:
-    """Replace the section of RESULTS.md, or add it."""
-    old = RESULTS.read_text()
-    before, mark, rest = old.partition(MARK)
-    after = rest.partition(f"{MARK}\n")[2] if mark else ""
-    RESULTS.write_text((before if mark else before.rstrip() + "\n\n") + text + after)
-
-
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--rounds", type=int, default=9)
-    parser.add_argument("--write", action="store_true", help="replace the section of RESULTS.md")
-    options = parser.parse_args()
+    options = results.parser(__doc__, 9).parse_args()
     text = section(measured(options.rounds), options.rounds)
-    if options.write:
-        write(text)
-    sys.stdout.write(text)
+    results.show("sampan run", text, write=options.write)
 
 
 if __name__ == "__main__":

@@ -8,7 +8,6 @@ a QEMU and a virtiofsd with the words of QEMU's manual.
 
 from __future__ import annotations
 
-import argparse
 import os
 import re
 import subprocess
@@ -18,16 +17,15 @@ import time
 from collections import defaultdict
 from pathlib import Path
 
+import results
 from net_guest import built
-from net_table import rows
+from results import rows
 
 from sampan import machine
 from sampan.base import proc
 from sampan.machine.model import Accelerator
 from sampan.machine.sharing import share
 
-RESULTS = Path(__file__).with_name("RESULTS.md")
-MARK = "<!-- shares -->"
 MEASURES = ("write, MB/s", "read, MB/s", "create/s", "stat/s", "unlink/s")
 WHO = {
     ("sampan", "virtiofs"): "Sampan's own (Python)",
@@ -112,34 +110,20 @@ def section(found: dict[tuple[str, str], list[float]], rounds: int) -> str:
         (server, *(f"{max(found[server, what]):.0f}" for what in MEASURES))
         for server in WHO.values()
     ]  # fmt: skip
-    return f"""{MARK}
-## Shared folders
+    return f"""## Shared folders
 
 `python bench/share.py`, best of {rounds}, {os.cpu_count()} processors, as root. A Linux guest with one processor
 that QEMU emulates (TCG); a file of 64 MiB written (with fsync) and read, 300 empty files made,
 asked for and removed, with cold caches where the guest has any. virtiofsd is QEMU's (7.2).
 
 {rows(("", *MEASURES), table)}
-{MARK}
 """
 
 
-def write(text: str) -> None:
-    """Replace the section of RESULTS.md, or add it."""
-    before, mark, rest = RESULTS.read_text().partition(MARK)
-    after = rest.partition(f"{MARK}\n")[2] if mark else ""
-    RESULTS.write_text((before if mark else before.rstrip() + "\n\n") + text + after)
-
-
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--rounds", type=int, default=4)
-    parser.add_argument("--write", action="store_true", help="replace the section of RESULTS.md")
-    options = parser.parse_args()
+    options = results.parser(__doc__, 4).parse_args()
     text = section(measured(options.rounds), options.rounds)
-    if options.write:
-        write(text)
-    sys.stdout.write(text)
+    results.show("shares", text, write=options.write)
 
 
 if __name__ == "__main__":

@@ -8,17 +8,16 @@ answers a call.
 
 from __future__ import annotations
 
-import argparse
 import asyncio
 import statistics
-import sys
 import tempfile
 import time
 from collections import defaultdict
 from pathlib import Path
 
+import results
 from net_guest import built
-from net_table import rows
+from results import rows
 
 from sampan.desktop import bundle
 from sampan.machine import VM, Accelerator, LaunchOptions, MachineSpec
@@ -26,8 +25,6 @@ from sampan.machine.saving.clone import clones
 from sampan.machine.view import readiness
 
 ROOT = Path(__file__).parents[1]
-RESULTS = Path(__file__).with_name("RESULTS.md")
-MARK = "<!-- snapshots -->"
 MIB = 256
 CLONES = 10
 ORDER = (
@@ -92,30 +89,18 @@ def section(watch: Stopwatch, size_bytes: int, rounds: int) -> str:
         return f"{statistics.median(values):.2f} s" if values else ""
 
     found = [(what, shown(watch.ran[what]), shown(watch.answered[what])) for what in ORDER]
-    return f"""{MARK}
-## Suspend, snapshots, clones
+    return f"""## Suspend, snapshots, clones
 
 `python bench/snapshot.py`, medians of {rounds} rounds. A Linux guest with {MIB} MiB and one processor that QEMU
 emulates (TCG), on a computer with two; what is kept of it are {size_bytes >> 20} MiB. It *runs* when its
 processors do; it *answers* when a program was run in it by the agent. Clones count until each has its identity.
 
 {rows(("", "runs", "answers"), found)}
-{MARK}
 """
 
 
-def write(text: str) -> None:
-    """Replace the section of RESULTS.md, or add it."""
-    before, mark, rest = RESULTS.read_text().partition(MARK)
-    after = rest.partition(f"{MARK}\n")[2] if mark else ""
-    RESULTS.write_text((before if mark else before.rstrip() + "\n\n") + text + after)
-
-
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--write", action="store_true", help="replace the section of RESULTS.md")
-    options = parser.parse_args()
+    options = results.parser(__doc__, 3).parse_args()
     watch, size_bytes = Stopwatch(), 0
     with tempfile.TemporaryDirectory(prefix="sampan-bench-") as name:
         prefix = built(Path(name), ROOT / "examples/systems/exec.yml")
@@ -123,9 +108,7 @@ def main() -> None:
         for _ in range(options.rounds):
             size_bytes = asyncio.run(measured(spec, Path(name), watch))
     text = section(watch, size_bytes, options.rounds)
-    if options.write:
-        write(text)
-    sys.stdout.write(text)
+    results.show("snapshots", text, write=options.write)
 
 
 if __name__ == "__main__":

@@ -23,14 +23,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import results
 from net_guest import built
-from net_table import rows
+from results import rows
 
 from sampan import machine
 from sampan.machine.model import Accelerator
 
-RESULTS = Path(__file__).with_name("RESULTS.md")
-MARK = "<!-- vsock -->"
 PORT = 7
 MIB = 128
 TRIPS = 2000
@@ -132,8 +131,7 @@ def section(found: dict[tuple[str, str], list[float]], rounds: int) -> str:
     table = [
         (way, *(f"{statistics.median(found[way, what]):.0f}" for what in MEASURES)) for way in WAYS
     ]
-    return f"""{MARK}
-## vsock
+    return f"""## vsock
 
 `python bench/vsock.py`, medians of {rounds}, {os.cpu_count()} processors. A Linux guest with one processor that
 QEMU emulates (TCG), and in it the same Python program for all three; {MIB} MiB each way,
@@ -141,31 +139,18 @@ QEMU emulates (TCG), and in it the same Python program for all three; {MIB} MiB 
 own. Its first prototype had 51 MB/s each way and 352 µs.
 
 {rows(("", *MEASURES), table)}
-{MARK}
 """
 
 
-def write(text: str) -> None:
-    """Replace the section of RESULTS.md, or add it."""
-    old = RESULTS.read_text()
-    before, mark, rest = old.partition(MARK)
-    after = rest.partition(f"{MARK}\n")[2] if mark else ""
-    RESULTS.write_text((before if mark else before.rstrip() + "\n\n") + text + after)
-
-
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--write", action="store_true", help="replace the section of RESULTS.md")
+    parser = results.parser(__doc__, 3)
     parser.add_argument("--client", metavar="ADDRESS", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.client:
         sys.stdout.write(" ".join(map(str, measure(options.client))) + "\n")
         return
     text = section(measured(options.rounds), options.rounds)
-    if options.write:
-        write(text)
-    sys.stdout.write(text)
+    results.show("vsock", text, write=options.write)
 
 
 if __name__ == "__main__":
