@@ -171,7 +171,7 @@ def test_what_the_guest_does_it_hears_once(guest):
     for name in ("/share/own2", "FOLDER /share/own3", "/share/own4"):
         assert lines.count(f"DELETE {name}") == 1
     (guest.folder / "own").write_text("of the host, this time")
-    guest.heard("CREATE /share/own")
+    assert guest.all().count("CREATE /share/own") == 2
     (guest.folder / "own").unlink()
     guest.heard("DELETE /share/own")
 
