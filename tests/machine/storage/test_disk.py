@@ -44,7 +44,7 @@ def test_what_is_asked_for(text, wanted):
 @pytest.mark.parametrize(
     "text",
     ["", "a,b", "size=", "size=x", "size=0", "size=-1G", "size=2000T", "a,format=vmdk",
-     "fromat=raw,size=1G", "sizee=1G", "a,size=1G,size=2G", "a,file=b", "a,speed=9", ",size=1G"],
+     "formad=raw,size=1G", "sizee=1G", "a,size=1G,size=2G", "a,file=b", "a,speed=9", ",size=1G"],
 )  # fmt: skip
 def test_what_makes_no_sense(text):
     with pytest.raises(UsageError):

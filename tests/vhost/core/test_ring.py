@@ -116,7 +116,7 @@ def test_another_device_goes_on_where_one_stopped(guest):
 def test_a_question_and_room_for_its_answer(guest, table):
     ring, driver = guest.ring(writable=None), guest.driver
     assert ring.take_both() is None
-    parts = [guest.put(DATA, b"ques"), guest.put(DATA + 64, b"tion")]
+    parts = [guest.put(DATA, b"quest"), guest.put(DATA + 64, b"ion")]
     head = driver.offer_both(parts, [(DATA + 128, 8), (DATA + 192, 8)], indirect_at=table)
     number, question, room = ring.take_both()
     assert number == head
