@@ -14,11 +14,11 @@ from contextlib import suppress
 
 import pytest
 
+from sampan.base.loop import Loop
 from sampan.net.link import datagram
 from sampan.net.link.multiplex import Destination, Protocol
 from sampan.net.runtime.forward.multiplexed import MultiplexedForwards
 from sampan.net.runtime.forward.trunk import Trunk
-from sampan.net.runtime.loop import Loop
 from sampan.net.services.forward import Forward
 
 pytestmark = [

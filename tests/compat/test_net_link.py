@@ -8,13 +8,13 @@ from pathlib import Path
 import pytest
 
 from sampan.base import proc
+from sampan.base.loop import Loop
 from sampan.net.core.network import Network
 from sampan.net.runtime.attach import tap
 from sampan.net.runtime.attach.datagram import datagram_link
 from sampan.net.runtime.attach.listener import listen_stream
 from sampan.net.runtime.attach.netns import Interface, attach
 from sampan.net.runtime.engine import Engine
-from sampan.net.runtime.loop import Loop
 
 pytestmark = pytest.mark.compat
 needs_qemu = pytest.mark.skipif(not proc.has_tool("qemu-system-x86_64"), reason="takes QEMU")

@@ -22,8 +22,8 @@ from typing import NamedTuple
 import pytest
 
 from sampan.base import proc
+from sampan.base.loop import Loop
 from sampan.net.runtime.forward.multiplexed import MultiplexedForwards
-from sampan.net.runtime.loop import Loop
 from sampan.net.services.forward import Forward
 
 pytestmark = [pytest.mark.guest, pytest.mark.slow, pytest.mark.timeout(600)]

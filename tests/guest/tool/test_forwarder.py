@@ -8,11 +8,11 @@ from contextlib import suppress
 
 import pytest
 
+from sampan.base.loop import Loop
 from sampan.guest.agent.fault import AgentError
 from sampan.guest.tool import forwarder, mux
 from sampan.net.link.multiplex import Destination, Protocol
 from sampan.net.runtime.forward.multiplexed import MultiplexedForwards
-from sampan.net.runtime.loop import Loop
 from sampan.net.services.forward import Forward
 
 MB = 1 << 20

@@ -17,13 +17,13 @@ from typing import Any
 
 import pytest
 
+from sampan.base.loop import Loop
 from sampan.net.core.endpoint import Endpoint
 from sampan.net.core.network import Network
 from sampan.net.core.port import Frame as Sent
 from sampan.net.runtime.engine import Engine
 from sampan.net.runtime.host.relay import Address
 from sampan.net.runtime.host.route import HostAccess, Router
-from sampan.net.runtime.loop import Loop
 from sampan.net.runtime.outbound import HostOutbound
 from sampan.net.wire import address, arp, ethernet, icmpv4
 from sampan.net.wire.ethernet import EtherType, Frame

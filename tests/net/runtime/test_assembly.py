@@ -4,11 +4,11 @@ import socket
 
 import pytest
 
+from sampan.base.loop import Loop
 from sampan.errors import DocumentError, UsageError
 from sampan.net import hook
 from sampan.net.runtime.assembly import Assembly
 from sampan.net.runtime.attach.memory import MemoryLink
-from sampan.net.runtime.loop import Loop
 from sampan.net.runtime.view.policyfile import LOOK_EVERY_S
 from sampan.net.services import policy
 from sampan.net.services.forward import Forward

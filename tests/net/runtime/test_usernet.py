@@ -6,10 +6,10 @@ import threading
 
 import pytest
 
+from sampan.base.loop import LoopClosedError
 from sampan.errors import UsageError
 from sampan.net.runtime.attach.memory import MemoryLink
 from sampan.net.runtime.forward.binding import PortTakenError
-from sampan.net.runtime.loop import LoopClosedError
 from sampan.net.runtime.usernet import UserNetwork
 from sampan.net.services.forward import Forward
 from sampan.net.setting import Settings

@@ -160,7 +160,7 @@ def controlled_at(
 
 @contextmanager
 def _open(network: UserNetwork, listen: Listen, ended: threading.Event) -> Iterator[None]:
-    from sampan.net.runtime.loop import LoopClosedError
+    from sampan.base.loop import LoopClosedError
 
     def begin(assembly: Assembly) -> Callable[[], None]:
         return listen_.begin(assembly, listen, ended.set)

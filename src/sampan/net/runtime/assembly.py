@@ -12,6 +12,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from sampan.base.clock import SystemClock
+from sampan.base.loop import Loop
 from sampan.net.core.event import NeighbourLearned
 from sampan.net.hook import Hook, Hooks
 from sampan.net.runtime.directory import Directory
@@ -19,7 +20,6 @@ from sampan.net.runtime.egress import Egress
 from sampan.net.runtime.engine import Engine, Link, Plug
 from sampan.net.runtime.forward.table import Forwards
 from sampan.net.runtime.host.route import HostAccess, Router
-from sampan.net.runtime.loop import Loop
 from sampan.net.runtime.outbound import HostOutbound
 from sampan.net.runtime.service.dhcp import DhcpService
 from sampan.net.runtime.service.dns import DnsService

@@ -10,10 +10,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Protocol
 
+from sampan.base.loop import Loop
 from sampan.net.core.event import Reason
 from sampan.net.core.flow import Flow
 from sampan.net.core.stack import Stack
-from sampan.net.runtime.loop import Loop
 
 MAX_UNSENT = 1 << 20  # what a service may have written that the machine has not taken
 ENOUGH = 1 << 16  # of that; meanwhile it is not asked for more

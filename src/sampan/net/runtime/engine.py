@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Protocol, TypeAlias, TypeVar
 
 from sampan.base import log
+from sampan.base.loop import Loop
 from sampan.net.core import event
 from sampan.net.core.flow import Flow
 from sampan.net.core.limit import Limits
@@ -24,7 +25,6 @@ from sampan.net.core.stack import Stack
 from sampan.net.core.udp import UdpFlow
 from sampan.net.link.pcapng import Direction
 from sampan.net.runtime.channel import Channel
-from sampan.net.runtime.loop import Loop
 from sampan.net.wire.checksum import Buffer
 
 _log = log.get(__name__)
@@ -223,15 +223,15 @@ class Engine:
             self.stack.trim()
 
     def next_timer(self) -> float:
-        """See `loop.Turn`."""
+        """See `base.loop.Turn`."""
         return self.stack.next_timer()
 
     def timer_fired(self, now: float) -> None:
-        """See `loop.Turn`."""
+        """See `base.loop.Turn`."""
         self.stack.timer_fired(now)
 
     def settle(self, now: float) -> None:
-        """See `loop.Turn`."""
+        """See `base.loop.Turn`."""
         self.act(now)
         self.send()
 

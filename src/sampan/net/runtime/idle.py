@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from sampan.base.loop import Timer
 from sampan.net.runtime.engine import Engine, Plug
-from sampan.net.runtime.loop import Timer
 
 
 class IdleWatch:

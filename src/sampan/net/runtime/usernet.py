@@ -16,10 +16,10 @@ from concurrent.futures import Future
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
+from sampan.base.loop import Loop
 from sampan.net.hook import Hook
 from sampan.net.runtime.assembly import Assembly
 from sampan.net.runtime.engine import Link, Plug
-from sampan.net.runtime.loop import Loop
 from sampan.net.services.forward import Forward
 from sampan.net.setting import Settings
 
@@ -37,7 +37,7 @@ class UserNetwork:
 
     def __init__(self, settings: Settings | None = None, hooks: Iterable[Hook[Any]] = ()) -> None:
         self.settings = settings or Settings()
-        self._loop = Loop(is_wakeful=self.settings.wakeful)
+        self._loop = Loop(name="network", is_wakeful=self.settings.wakeful)
         self._when_over: list[Callable[[], None]] = []
         try:
             self._assembly = Assembly(self._loop, self.settings, hooks)

@@ -4,9 +4,9 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
+from sampan.base.loop import Loop
 from sampan.net.core.network import Network
 from sampan.net.runtime.engine import Engine
-from sampan.net.runtime.loop import Loop
 from sampan.net.wire import address
 from sampan.net.wire.arp import Arp, Operation
 from sampan.net.wire.ethernet import EtherType, Frame

@@ -5,12 +5,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from sampan.base.loop import Loop
 from sampan.net.link.error import LinkError
 from sampan.net.link.stream import MAX_FRAME, QEMU, VMNET, Decoder
 from sampan.net.runtime.attach import stream
 from sampan.net.runtime.attach.stream import BATCH, MAX_WAITING, StreamLink, stream_link
 from sampan.net.runtime.attach.wrapped import Wrapped
-from sampan.net.runtime.loop import Loop
 
 
 @pytest.fixture

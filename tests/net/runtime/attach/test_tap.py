@@ -5,12 +5,12 @@ from pathlib import Path
 
 import pytest
 
+from sampan.base.loop import Loop
 from sampan.errors import SampanError
 from sampan.net.core.network import Network
 from sampan.net.runtime.attach import tap
 from sampan.net.runtime.attach.tap import BATCH, BATCHES, TapLink, open_tap
 from sampan.net.runtime.engine import Engine
-from sampan.net.runtime.loop import Loop
 from sampan.net.wire import address, vnet
 from sampan.net.wire.arp import Arp, Operation
 from sampan.net.wire.ethernet import EtherType, Frame

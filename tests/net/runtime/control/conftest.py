@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from sampan.base.loop import Loop
 from sampan.net.link.filter import compile_filter
 from sampan.net.runtime.control import model
 from sampan.net.runtime.control.api import table
@@ -19,7 +20,6 @@ from sampan.net.runtime.control.server import Server
 from sampan.net.runtime.forward.binding import PortTakenError
 from sampan.net.runtime.forward.owner import Owner
 from sampan.net.runtime.forward.table import NoSuchForwardError
-from sampan.net.runtime.loop import Loop
 from sampan.net.runtime.service.dhcp import LeaseRecord
 from sampan.net.runtime.view.flowtable import FlowRecord
 from sampan.net.services.forward import Forward

@@ -4,10 +4,10 @@ from pathlib import Path
 
 import pytest
 
+from sampan.base.loop import Loop
 from sampan.net.runtime.control import connection as connection_
 from sampan.net.runtime.control.connection import Connection
 from sampan.net.runtime.control.message import Request, Response, Stream
-from sampan.net.runtime.loop import Loop
 
 GET = b"GET %b HTTP/1.1\r\nHost: h\r\n\r\n"
 BIG = 8 << 20

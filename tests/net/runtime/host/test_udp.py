@@ -4,11 +4,11 @@ import socket
 
 import pytest
 
+from sampan.base.poller import ERROR, READ
 from sampan.net.core.endpoint import Endpoint
 from sampan.net.core.limit import Limits
 from sampan.net.runtime.host import descriptor, udp
 from sampan.net.runtime.host.udp import UdpSockets
-from sampan.net.runtime.poller import ERROR, READ
 
 
 @pytest.fixture

@@ -15,11 +15,11 @@ from collections import deque
 from pathlib import Path
 
 from sampan.base import unixsocket
+from sampan.base.poller import READ, WRITE
 from sampan.base.unixsocket import Bound
 from sampan.net.core.port import Frame
 from sampan.net.link.stream import MAX_FRAME, is_hello
 from sampan.net.runtime.engine import Plug
-from sampan.net.runtime.poller import READ, WRITE
 
 BATCH = 32
 BATCHES = 4  # before others have their turn

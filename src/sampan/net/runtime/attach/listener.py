@@ -13,11 +13,11 @@ from pathlib import Path
 from typing import TypeAlias
 
 from sampan.base import log, unixsocket
+from sampan.base.loop import Loop
+from sampan.base.poller import READ
 from sampan.net.link.stream import QEMU, Framing
 from sampan.net.runtime.attach.stream import stream_link
 from sampan.net.runtime.engine import Link, Plug
-from sampan.net.runtime.loop import Loop
-from sampan.net.runtime.poller import READ
 
 Join: TypeAlias = Callable[[Link, str], Plug]
 """Plugs a link in under a name: `Engine.plug`, with what is known of the network's links."""

@@ -10,9 +10,9 @@ from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
 
+from sampan.base.loop import LoopClosedError
 from sampan.net.core.port import Frame
 from sampan.net.runtime.engine import Plug
-from sampan.net.runtime.loop import LoopClosedError
 
 BATCH = 64
 MAX_QUEUED = 4096  # frames

@@ -13,10 +13,10 @@ import os
 import socket
 from contextlib import suppress
 
+from sampan.base.poller import READ, WRITE
 from sampan.net.core.port import Frame
 from sampan.net.link.stream import QEMU, Framing
 from sampan.net.runtime.engine import Plug
-from sampan.net.runtime.poller import READ, WRITE
 from sampan.net.wire.checksum import Buffer
 
 BATCH = 64  # frames, handed on at once

@@ -16,10 +16,10 @@ import os
 import struct
 from contextlib import suppress
 
+from sampan.base.poller import READ
 from sampan.errors import SampanError
 from sampan.net.core.port import Frame
 from sampan.net.runtime.engine import Plug
-from sampan.net.runtime.poller import READ
 from sampan.net.wire import vnet
 
 DEVICE = "/dev/net/tun"

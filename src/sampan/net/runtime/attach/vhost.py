@@ -14,12 +14,12 @@ from __future__ import annotations
 import socket
 from pathlib import Path
 
+from sampan.base.loop import Loop
 from sampan.net.core import offload
 from sampan.net.core.limit import Limits
 from sampan.net.core.port import Frame, Port
 from sampan.net.runtime.attach.listener import Join, LinkListener
 from sampan.net.runtime.engine import Plug
-from sampan.net.runtime.loop import Loop
 from sampan.net.wire import vnet
 from sampan.vhost.core.feature import Net
 from sampan.vhost.runtime.backend import Backend

@@ -14,6 +14,8 @@ from pathlib import Path
 from typing import TypeAlias
 
 from sampan.base import log
+from sampan.base.loop import Loop
+from sampan.base.poller import READ
 from sampan.net.link import vmnet
 from sampan.net.link.error import LinkError
 from sampan.net.link.stream import VMNET
@@ -21,8 +23,6 @@ from sampan.net.link.vmnet import Command, Vif
 from sampan.net.runtime.attach.listener import LinkListener
 from sampan.net.runtime.attach.stream import stream_link
 from sampan.net.runtime.engine import Link, Plug
-from sampan.net.runtime.loop import Loop
-from sampan.net.runtime.poller import READ
 
 Grant: TypeAlias = Callable[[Command], Vif | str]
 """Which card the machine gets; or why it gets none."""

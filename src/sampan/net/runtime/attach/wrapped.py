@@ -16,10 +16,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from typing import Protocol, TypeAlias
 
+from sampan.base.loop import Loop, Timer
 from sampan.net.core.port import Frame
 from sampan.net.link.pcapng import Direction
 from sampan.net.runtime.engine import Link, Plug
-from sampan.net.runtime.loop import Loop, Timer
 from sampan.net.wire.checksum import Buffer
 
 Watch: TypeAlias = Callable[[Direction, Buffer], None]

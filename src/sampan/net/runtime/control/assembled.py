@@ -16,6 +16,7 @@ from pathlib import Path
 import msgspec
 
 import sampan
+from sampan.base.loop import LoopClosedError
 from sampan.errors import UsageError
 from sampan.net.runtime.assembly import Assembly
 from sampan.net.runtime.control import model
@@ -24,7 +25,6 @@ from sampan.net.runtime.control.fault import NotFoundError
 from sampan.net.runtime.control.recording import Pulled, Recording
 from sampan.net.runtime.control.server import Server
 from sampan.net.runtime.control.tally import Tally
-from sampan.net.runtime.loop import LoopClosedError
 from sampan.net.runtime.service.dhcp import LeaseRecord
 from sampan.net.runtime.usernet import UserNetwork
 from sampan.net.runtime.view.flowtable import FlowRecord

@@ -15,10 +15,10 @@ import socket
 from collections.abc import Callable
 from contextlib import suppress
 
+from sampan.base.loop import Loop
+from sampan.base.poller import READ, WRITE
 from sampan.net.runtime.control.exchange import Exchange, Refused
 from sampan.net.runtime.control.message import Answer, Request, Source, Stream
-from sampan.net.runtime.loop import Loop
-from sampan.net.runtime.poller import READ, WRITE
 
 REQUEST_S = 10.0
 IDLE_S = 120.0

@@ -9,11 +9,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from sampan.base.loop import Timer
 from sampan.errors import UsageError
 from sampan.net.runtime.assembly import Assembly
 from sampan.net.runtime.control import model
 from sampan.net.runtime.control.fault import NotFoundError
-from sampan.net.runtime.loop import Timer
 from sampan.net.runtime.view.capture import Capture, Options, Sink
 from sampan.net.runtime.view.eventlog import Entry
 from sampan.net.runtime.view.flowtable import FlowRecord

@@ -16,13 +16,13 @@ from http import HTTPStatus
 from pathlib import Path
 
 from sampan.base import log
+from sampan.base.loop import Loop, Timer
+from sampan.base.poller import READ
 from sampan.errors import ExitCode
 from sampan.net.runtime.control import exchange, fault, listener, model
 from sampan.net.runtime.control.connection import Connection
 from sampan.net.runtime.control.exchange import Exchange
 from sampan.net.runtime.control.message import Answer, Request, Response
-from sampan.net.runtime.loop import Loop, Timer
-from sampan.net.runtime.poller import READ
 
 _log = log.get(__name__)
 MAX_CONNECTIONS = 64

@@ -12,9 +12,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 from sampan.base import log
+from sampan.base.loop import Loop
+from sampan.base.poller import READ
 from sampan.base.unixsocket import Bound
-from sampan.net.runtime.loop import Loop
-from sampan.net.runtime.poller import READ
 
 _log = log.get(__name__)
 

@@ -10,13 +10,13 @@ import socket
 from collections import OrderedDict
 from collections.abc import Callable
 
+from sampan.base.poller import READ
 from sampan.net.core.endpoint import Endpoint
 from sampan.net.core.event import Refusal
 from sampan.net.core.udp import UdpFlow
 from sampan.net.runtime.forward.listener import Sources
 from sampan.net.runtime.host.udp import MAX_DATAGRAM
 from sampan.net.runtime.outbound import HostOutbound
-from sampan.net.runtime.poller import READ
 
 MAX_SESSIONS = 1024
 IDLE_S = 180.0

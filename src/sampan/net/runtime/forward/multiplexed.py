@@ -22,6 +22,8 @@ import ipaddress
 import socket
 from collections.abc import Callable
 
+from sampan.base.loop import Loop
+from sampan.base.poller import ERROR, READ, WRITE
 from sampan.errors import SampanError, UsageError
 from sampan.net.link import multiplex
 from sampan.net.link.error import LinkError
@@ -29,8 +31,6 @@ from sampan.net.link.multiplex import Destination
 from sampan.net.runtime.forward.acceptor import Acceptor, reset
 from sampan.net.runtime.forward.table import Table
 from sampan.net.runtime.forward.trunk import Trunk
-from sampan.net.runtime.loop import Loop
-from sampan.net.runtime.poller import ERROR, READ, WRITE
 from sampan.net.services.forward import Forward, Protocol
 
 LINGER_S = 30.0  # for a client that has not taken everything when the machine is done

@@ -20,13 +20,13 @@ from collections.abc import Callable
 from typing import Protocol
 
 from sampan.base import log
+from sampan.base.loop import Loop
+from sampan.base.poller import READ, WRITE
 from sampan.errors import SampanError
 from sampan.net.link import session
 from sampan.net.link.error import LinkError
 from sampan.net.link.multiplex import Destination
 from sampan.net.link.session import Event, Session, Side
-from sampan.net.runtime.loop import Loop
-from sampan.net.runtime.poller import READ, WRITE
 
 MAX_WAITING = 1 << 18
 GREETING_S = 30.0  # a machine that boots may take a while to get round to it

@@ -17,12 +17,12 @@ import struct
 from collections import OrderedDict
 
 from sampan.base import log
+from sampan.base.loop import Timer
+from sampan.base.poller import READ
 from sampan.net.core.event import EchoRequested, Refusal
 from sampan.net.runtime.engine import Engine
 from sampan.net.runtime.host import failure
 from sampan.net.runtime.host.route import Target
-from sampan.net.runtime.loop import Timer
-from sampan.net.runtime.poller import READ
 from sampan.net.wire.checksum import checksum
 
 MAX_SOCKETS = 256

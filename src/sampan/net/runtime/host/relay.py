@@ -35,6 +35,8 @@ from contextlib import suppress
 from typing import NamedTuple
 
 from sampan.base import log
+from sampan.base.loop import Loop
+from sampan.base.poller import ERROR, READ, WRITE
 from sampan.net.core.event import Reason, Refusal
 from sampan.net.core.flow import Flow
 from sampan.net.core.stack import Stack
@@ -42,8 +44,6 @@ from sampan.net.runtime.host import failure
 from sampan.net.runtime.host.dial import dial
 from sampan.net.runtime.host.tcp import Tap
 from sampan.net.runtime.host.transform import PLAIN, Transform
-from sampan.net.runtime.loop import Loop
-from sampan.net.runtime.poller import ERROR, READ, WRITE
 from sampan.net.wire.error import MalformedError
 
 MAX_WAITING = 1 << 18

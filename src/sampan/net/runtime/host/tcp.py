@@ -21,12 +21,12 @@ import socket
 import struct
 from typing import Protocol
 
+from sampan.base.loop import Loop
+from sampan.base.poller import ERROR, READ, WRITE
 from sampan.net.core.event import Reason
 from sampan.net.core.flow import Flow
 from sampan.net.core.stack import Stack
 from sampan.net.runtime.host import descriptor, failure
-from sampan.net.runtime.loop import Loop
-from sampan.net.runtime.poller import ERROR, READ, WRITE
 from sampan.net.wire.checksum import Buffer
 
 READS = 8  # of 64 KiB, before other flows have their turn

@@ -17,10 +17,10 @@ import sys
 from collections import OrderedDict
 from contextlib import suppress
 
+from sampan.base.loop import Loop
+from sampan.base.poller import ERROR, READ
 from sampan.net.core.udp import UdpFlow
 from sampan.net.runtime.host import descriptor, failure
-from sampan.net.runtime.loop import Loop
-from sampan.net.runtime.poller import ERROR, READ
 
 READS = 64  # datagrams, before others have their turn
 MAX_SOCKETS = 2048

@@ -19,12 +19,12 @@ from typing import TypeAlias
 import msgspec
 
 from sampan.base import fs, log
+from sampan.base.loop import Timer
 from sampan.errors import SampanError
 from sampan.net.core.endpoint import Endpoint
 from sampan.net.core.event import ServiceDatagram
 from sampan.net.core.port import Port
 from sampan.net.runtime.engine import Engine
-from sampan.net.runtime.loop import Timer
 from sampan.net.runtime.service.name import Names
 from sampan.net.services.dhcp import Leased, Released, Server, Settings
 from sampan.net.services.hosts import DOMAIN, Book

@@ -17,11 +17,11 @@ import os
 from collections.abc import Callable
 from typing import TypeAlias
 
+from sampan.base.loop import Timer
 from sampan.net.core.endpoint import Endpoint
 from sampan.net.core.event import ServiceDatagram
 from sampan.net.runtime.channel import Conversation
 from sampan.net.runtime.engine import Engine
-from sampan.net.runtime.loop import Timer
 from sampan.net.runtime.outbound import HostOutbound
 from sampan.net.runtime.service.dnstalk import DnsTalk
 from sampan.net.runtime.service.source import Follower, Sources

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from typing import Protocol
 
+from sampan.base.loop import Loop
 from sampan.net.runtime.channel import Conversation
-from sampan.net.runtime.loop import Loop
 from sampan.net.services.dnsmodel import Client
 from sampan.net.services.dnsstream import Decoder, frame
 

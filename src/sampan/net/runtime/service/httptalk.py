@@ -17,8 +17,8 @@ from typing import TypeAlias
 import msgspec
 
 from sampan.base import log
+from sampan.base.loop import Loop
 from sampan.net.runtime.channel import Conversation
-from sampan.net.runtime.loop import Loop
 from sampan.net.services import httpmessage
 from sampan.net.services.httphead import RequestHead, ResponseHead
 from sampan.net.wire.address import format_ip

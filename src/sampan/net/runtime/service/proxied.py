@@ -24,11 +24,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from sampan.base import log
+from sampan.base.loop import Loop, Timer
 from sampan.net.core.endpoint import Endpoint
 from sampan.net.runtime.host.relay import Address, Relay
 from sampan.net.runtime.host.route import Target
 from sampan.net.runtime.host.transform import PLAIN
-from sampan.net.runtime.loop import Loop, Timer
 from sampan.net.services import httpdetect, proxy, sni
 from sampan.net.services.httphead import END, RequestHead, ResponseHead
 from sampan.net.services.httpmessage import MAX_HEAD

@@ -18,13 +18,13 @@ from concurrent.futures import Future
 from typing import TypeAlias
 
 from sampan.base import log
+from sampan.base.loop import Loop
 from sampan.errors import UnsupportedError
 from sampan.net.core.event import Refusal
 from sampan.net.core.flow import Flow
 from sampan.net.runtime.engine import Engine
 from sampan.net.runtime.host.relay import Address, Relay
 from sampan.net.runtime.host.route import Target
-from sampan.net.runtime.loop import Loop
 from sampan.net.runtime.outbound import HostOutbound
 from sampan.net.runtime.service.proxied import PORTS, Errand, Trip
 from sampan.net.services import proxy

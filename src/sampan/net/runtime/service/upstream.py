@@ -10,8 +10,8 @@ import socket
 from contextlib import suppress
 from typing import Protocol
 
-from sampan.net.runtime.loop import Loop
-from sampan.net.runtime.poller import READ, WRITE
+from sampan.base.loop import Loop
+from sampan.base.poller import READ, WRITE
 from sampan.net.services.dnsmodel import SendQuery
 from sampan.net.services.dnsstream import Decoder, frame
 from sampan.net.services.resolver import Server

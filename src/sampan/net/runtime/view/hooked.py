@@ -18,6 +18,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from sampan.base.loop import Loop, Timer
 from sampan.net.core.event import EchoRequested, Refusal
 from sampan.net.core.flow import Flow
 from sampan.net.core.udp import UdpFlow
@@ -25,7 +26,6 @@ from sampan.net.hook import FlowInfo, Kind, Resolve, Respond
 from sampan.net.runtime.host.relay import Address, Relay
 from sampan.net.runtime.host.route import Target
 from sampan.net.runtime.host.transform import PLAIN
-from sampan.net.runtime.loop import Loop, Timer
 from sampan.net.runtime.outbound import HostOutbound
 from sampan.net.runtime.view.inquiry import Inquiry, Verdict
 from sampan.net.runtime.view.translate import (

@@ -15,8 +15,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from sampan.base import log
+from sampan.base.loop import Loop
 from sampan.errors import DocumentError, Problem, SampanError, UsageError
-from sampan.net.runtime.loop import Loop
 from sampan.net.services import document, policy
 from sampan.net.services.policy import Policy
 

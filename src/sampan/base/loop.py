@@ -1,13 +1,14 @@
-"""The loop of one network: descriptors, timers, and calls from other threads.
+"""A loop in a thread: descriptors, timers, and calls from other threads.
 
-A turn: wait until something is ready or a time has come, call whoever waits for it, then let
-the `Turn` (the engine) settle what all of that brought about. Level-triggered: who leaves data
-behind is called again.
+For what wakes up so often that asyncio's own share of each time would count: networks, and
+devices of machines. A turn: wait until something is ready or a time has come, call whoever waits
+for it, then let the `Turn`, if there is one, settle what all of that brought about.
+Level-triggered: who leaves data behind is called again.
 
 A callback that raises costs its own descriptor, timer or call, never the loop: the error is
 logged with its traceback, and the descriptor is no longer watched.
 
-It may not know about networks.
+It may not know what it turns for.
 """
 
 from __future__ import annotations
@@ -24,9 +25,9 @@ from contextlib import suppress
 from typing import Protocol, TypeVar
 
 from sampan.base import log
+from sampan.base.poller import READ, Poller, new_poller
 from sampan.base.vigil import Vigil
 from sampan.errors import SampanError
-from sampan.net.runtime.poller import READ, Poller, new_poller
 
 _log = log.get(__name__)
 _Result = TypeVar("_Result")
@@ -35,7 +36,7 @@ _THREADS = 4  # for what cannot be done without blocking: names, mostly
 
 
 class LoopClosedError(SampanError):
-    """Something was asked of a network that has been closed."""
+    """Something was asked of a loop that has been closed, or of what it turned for."""
 
 
 class Turn(Protocol):
@@ -68,10 +69,14 @@ class Timer:
 class Loop:
     """One thread's loop. All methods but `submit` and `stop` belong to that thread.
 
+    `name` is what it is the loop of, for messages: "network".
     Without `is_wakeful` it sleeps as soon as there is nothing to do; see `base.vigil`.
     """
 
-    def __init__(self, poller: Poller | None = None, *, is_wakeful: bool = True) -> None:
+    def __init__(
+        self, poller: Poller | None = None, *, name: str = "loop", is_wakeful: bool = True
+    ) -> None:
+        self._name = name
         self.now: Callable[[], float] = time.monotonic
         self.turn: Turn | None = None
         self._poller = poller or new_poller()
@@ -155,7 +160,7 @@ class Loop:
 
         with self._lock:
             if self._closed:
-                raise LoopClosedError("the network has been closed")
+                raise LoopClosedError(f"the {self._name} has been closed")
             self._soon.append(perform)
             self._wake()
         return future
@@ -165,7 +170,7 @@ class Loop:
     ) -> None:
         """Do what blocks in another thread, and call `then` with its outcome in this one."""
         if self._executor is None:
-            self._executor = ThreadPoolExecutor(_THREADS, thread_name_prefix="sampan-net-wait")
+            self._executor = ThreadPoolExecutor(_THREADS, thread_name_prefix=f"sampan-{self._name}")
 
         def hand_back(done: Future[_Result]) -> None:
             with suppress(LoopClosedError):
@@ -200,7 +205,8 @@ class Loop:
             except Exception:  # noqa: BLE001  a fault of ours costs one descriptor
                 _log.exception("descriptor %d is given up", fd)
                 if callbacks.get(fd) is callback:
-                    self.unwatch(fd)
+                    with suppress(OSError):  # it has been closed
+                        self.unwatch(fd)
         now = self.now()
         if self._timers and self._timers[0][0] <= now:
             self._fire(now)
@@ -220,7 +226,7 @@ class Loop:
                 due = turn.next_timer()
             self._turn_due = due
         except Exception:  # noqa: BLE001  or what was to be done in one turn
-            _log.exception("a turn of the network failed")
+            _log.exception("a turn of the %s failed", self._name)
             self._turn_due = now + _AFTER_FAULT_S
 
     def _patience(self) -> float | None:
@@ -241,12 +247,11 @@ class Loop:
         for _ in range(len(self._soon)):
             self._call(self._soon.popleft())
 
-    @staticmethod
-    def _call(callback: Callable[[], None]) -> None:
+    def _call(self, callback: Callable[[], None]) -> None:
         try:
             callback()
         except Exception:  # noqa: BLE001  or one call
-            _log.exception("a call in the network's loop failed")
+            _log.exception("a call in the loop of the %s failed", self._name)
 
     def _wake(self) -> None:
         with suppress(BlockingIOError):  # full: it will wake

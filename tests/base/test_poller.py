@@ -3,7 +3,7 @@ import select
 
 import pytest
 
-from sampan.net.runtime.poller import ERROR, HANGUP, READ, WRITE, SelectorPoller, new_poller
+from sampan.base.poller import ERROR, HANGUP, READ, WRITE, SelectorPoller, new_poller
 
 
 @pytest.fixture(params=[new_poller, SelectorPoller], ids=["best", "selectors"])

@@ -5,8 +5,8 @@ import threading
 
 import pytest
 
-from sampan.net.runtime.loop import Loop, LoopClosedError
-from sampan.net.runtime.poller import ERROR, READ, WRITE, SelectorPoller
+from sampan.base.loop import Loop, LoopClosedError
+from sampan.base.poller import ERROR, READ, WRITE, SelectorPoller
 
 
 class Turns:
@@ -130,6 +130,21 @@ def test_a_callback_that_raises_costs_its_descriptor(loop, pair, caplog):
         loop.run_once(0)
         loop.run_once(0)
     assert [each.exc_info[0] for each in caplog.records] == [ValueError]
+
+
+def test_a_callback_that_closes_its_descriptor_and_raises_is_not_the_end_of_the_loop(loop, caplog):
+    ends = socket.socketpair()
+
+    def fail(_):
+        ends[0].close()
+        raise ValueError
+
+    loop.watch(ends[0].fileno(), READ, fail)
+    ends[1].send(b"x")
+    with caplog.at_level(logging.ERROR, "sampan"):
+        loop.run_once(0)
+    ends[1].close()
+    assert len(caplog.records) == 1
 
 
 def test_who_raises_after_giving_up_its_descriptor_does_not_cost_that_of_another(loop, caplog):
