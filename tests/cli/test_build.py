@@ -87,6 +87,14 @@ def test_o_stands_alone(sampan, web):
     assert "--o says where the output goes" in said.err
 
 
+def test_o_never_takes_the_place_of_what_is_built_from(sampan, web):
+    before = web.read_bytes()
+    said = sampan("build", "--o", f"{web.parent}/./{web.name}", web)
+    assert said.status == 2
+    assert "is what is built from; the output would take its place" in said.err
+    assert web.read_bytes() == before
+
+
 def test_output_folder_must_be_there(sampan, web):
     said = sampan("build", "--dir", "nowhere", web)
     assert said.status == 2

@@ -1,5 +1,6 @@
 """The whole way, through the function that the command line calls."""
 
+import errno
 import io
 import tarfile
 
@@ -66,6 +67,29 @@ def test_kernel_and_initrd_by_default(build):
     assert (build.folder / "web-cmdline").read_bytes() == b"console=ttyS0"
     assert (build.folder / "web-kernel").read_bytes() == bzimage("6.12.9 x")
     assert initrd.measure(build.folder / "web-initrd.img").pages > 25
+
+
+def test_three_files_that_belong_together_come_together(build, monkeypatch):
+    assert build() == OUTPUTS
+    before = [(build.folder / name).read_bytes() for name in OUTPUTS]
+
+    def full(work, files, target):
+        target.write(b"half")
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(builds, "_write_kernel", full)
+    with pytest.raises(SampanError, match="web-kernel cannot be written: no space left on device"):
+        build(YAML.replace("contents: hi", "contents: changed"))
+    assert sorted(path.name for path in build.folder.iterdir()) == OUTPUTS
+    assert [(build.folder / name).read_bytes() for name in OUTPUTS] == before
+
+
+@pytest.mark.parametrize("name", ["", ".", "..", "../x", "etc/sbom.json", "/sbom.json"])
+def test_the_list_of_contents_lies_at_the_top(build, name):
+    with pytest.raises(UsageError) as caught:
+        build(sbom_name=name)
+    assert str(caught.value) == f"the list of contents cannot be called {name!r}"
+    assert list(build.folder.iterdir()) == []
 
 
 def test_every_format_at_once(build):

@@ -1,4 +1,5 @@
 import errno
+import os
 import resource
 import signal
 
@@ -48,6 +49,23 @@ def test_a_failure_leaves_the_old_one(tmp_path):
         stream.writelines([b"half", None])  # type: ignore[list-item]
     assert [one.name for one in tmp_path.iterdir()] == ["out"]
     assert path.read_bytes() == b"old"
+
+
+def test_links_and_pipes_are_written_through_and_stay(tmp_path):
+    link, target, pipe = tmp_path / "link", tmp_path / "target", tmp_path / "pipe"
+    target.write_bytes(b"old")
+    link.symlink_to("target")
+    with writing(link) as stream:
+        stream.write(b"new")
+    assert link.is_symlink()
+    assert target.read_bytes() == b"new"
+    os.mkfifo(pipe)
+    reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+    with writing(pipe) as stream:
+        stream.write(b"through")
+    assert os.read(reader, 99) == b"through"
+    os.close(reader)
+    assert pipe.is_fifo()
 
 
 @pytest.fixture

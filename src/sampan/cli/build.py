@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -162,6 +163,16 @@ def _output(folder: Path, name: str | None, file: str | None, files: Sequence[st
 
     if file is not None and (name or folder != Path()):
         raise UsageError("--o says where the output goes", hint="leave --name and --dir away")
+    for each in files:
+        if (
+            file is not None
+            and Path(each).exists()
+            and os.path.realpath(each) == os.path.realpath(file)
+        ):
+            raise UsageError(
+                f"{file} is what is built from; the output would take its place",
+                hint="say another file with --o",
+            )
     return Output(
         folder,
         name or source.name_of(files[0]),

@@ -106,6 +106,7 @@ def build(
     options = options or Options()
     chosen = formats_of(spec, formats)
     _check(platform, chosen, output)
+    _check_sbom_name(options.sbom_name)
     lost: set[Digest] = set()
     with cache.adding():
         while True:
@@ -117,6 +118,14 @@ def build(
                     raise
                 lost.add(error.digest)
                 progress.note(f"{error}; having it anew")
+
+
+def _check_sbom_name(name: str | None) -> None:
+    if name is not None and ("/" in name or "\0" in name or name in ("", ".", "..")):
+        raise UsageError(
+            f"the list of contents cannot be called {name!r}",
+            hint="it lies at the top of the system: say only what it is called there, such as sbom.json",
+        )
 
 
 def _build(
@@ -190,14 +199,24 @@ def _write_kernel_initrd(work: _Work) -> list[Path]:
     paths = [work.output.path(suffix) for suffix in catalog.FORMATS["kernel+initrd"].suffixes]
     kernel_path, initrd_path, cmdline_path = paths
     compression = _compression(work)
-    with writing(initrd_path) as target:
-        work.assembler.write_initrd(work.plan, compression, target)
     if work.plan.kernel is None:
+        with writing(initrd_path) as target:
+            work.assembler.write_initrd(work.plan, compression, target)
         return [initrd_path]
-    with writing(kernel_path) as target:
-        _write_kernel(work, work.plan.kernel, target)
-    with writing(cmdline_path) as target:
-        target.write(work.plan.cmdline.encode())
+    # all three or none: an initrd with another build's kernel boots without its modules
+    with (
+        writing(cmdline_path) as cmdline,
+        writing(kernel_path) as binary,
+        writing(initrd_path) as initrd,
+    ):
+        work.assembler.write_initrd(work.plan, compression, initrd)
+        # what fails for want of room fails before any is there
+        with explained(kernel_path):
+            _write_kernel(work, work.plan.kernel, binary)
+            binary.flush()
+        with explained(cmdline_path):
+            cmdline.write(work.plan.cmdline.encode())
+            cmdline.flush()
     return paths
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -55,8 +56,17 @@ def writing(path: Path) -> Iterator[IO[bytes]]:
     with explained(path), fs.atomic_file(path, durable=False) as stream:
         yield stream
         stream.flush()
-        # ext4 writes a file out at once when it is renamed over another; outputs can wait
-        path.unlink(missing_ok=True)
+        _make_way(path)
+
+
+def _make_way(path: Path) -> None:
+    """Remove the old output: ext4 writes a file out at once when it is renamed over another.
+
+    Links, devices and pipes stay: they are not replaced, but written through.
+    """
+    with suppress(FileNotFoundError):
+        if stat.S_ISREG(path.lstat().st_mode):
+            path.unlink()
 
 
 @contextmanager
