@@ -22,7 +22,7 @@ from sampan.net.core.endpoint import Endpoint
 from sampan.net.core.network import Network
 from sampan.net.core.port import Frame as Sent
 from sampan.net.runtime.engine import Engine
-from sampan.net.runtime.host.relay import Address
+from sampan.net.runtime.host.race import Address
 from sampan.net.runtime.host.route import HostAccess, Router
 from sampan.net.runtime.outbound import HostOutbound
 from sampan.net.wire import address, arp, ethernet, icmpv4

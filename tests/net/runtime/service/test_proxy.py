@@ -5,7 +5,7 @@ import pytest
 from sampan.errors import UnsupportedError
 from sampan.net.core.endpoint import Endpoint
 from sampan.net.runtime.host.dial import dial
-from sampan.net.runtime.host.relay import Address
+from sampan.net.runtime.host.race import Address
 from sampan.net.runtime.service import proxied
 from sampan.net.runtime.service import proxy as proxy_module
 from sampan.net.runtime.service.proxy import ProxyHosts, ProxyService
@@ -24,7 +24,7 @@ def direct(monkeypatch, make_server):
             address = server.listener.getsockname()
         return dial(family, address)
 
-    monkeypatch.setattr("sampan.net.runtime.host.relay.dial", redirected)
+    monkeypatch.setattr("sampan.net.runtime.host.race.dial", redirected)
     return server
 
 

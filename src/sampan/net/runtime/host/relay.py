@@ -7,8 +7,8 @@ business: a proxy, a hook. Each direction has a `Transform` between the two ends
     machine ← flow.send() ← waits for flow  ← down.received()       ← socket
 
     relay = Relay(loop, stack, flow, up=..., down=...)     becomes the flow's channel
-    relay.connect(targets)      tries one after the other; the machine is answered when one is
-                                there, or refused when none is. Again later: elsewhere instead
+    relay.connect(targets)      the first that answers (`host.race`); the machine is answered when
+                                one is there, or refused when none is. Again: elsewhere instead
     relay.accept()              answer the machine before there is anybody on the other side
     relay.send_up(data)         say something to the host, of our own
     relay.send_down(data)       say something to the machine, of our own
@@ -32,7 +32,6 @@ import socket
 import struct
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from typing import NamedTuple
 
 from sampan.base import log
 from sampan.base.loop import Loop
@@ -40,8 +39,7 @@ from sampan.base.poller import ERROR, READ, WRITE
 from sampan.net.core.event import Reason, Refusal
 from sampan.net.core.flow import Flow
 from sampan.net.core.stack import Stack
-from sampan.net.runtime.host import failure
-from sampan.net.runtime.host.dial import dial
+from sampan.net.runtime.host.race import Address, Race
 from sampan.net.runtime.host.tcp import Tap
 from sampan.net.runtime.host.transform import PLAIN, Transform
 from sampan.net.wire.error import MalformedError
@@ -54,13 +52,6 @@ _LINGER_RESET = struct.pack("ii", 1, 0)
 _log = log.get(__name__)
 
 
-class Address(NamedTuple):
-    """What `connect` takes: a family, and an address as that family has it."""
-
-    family: int
-    address: tuple[str, int] | tuple[str, int, int, int] | str
-
-
 class Relay:
     """The channel of a flow whose bytes are looked at. Owns the host's socket.
 
@@ -71,7 +62,7 @@ class Relay:
 
     __slots__ = (
         "_accepted", "_connected", "_down_ended", "_events", "_finish_told", "_finishing", "_flow",
-        "_held", "_last", "_loop", "_over", "_shut", "_socket", "_stack", "_taking", "_targets",
+        "_held", "_last", "_loop", "_over", "_race", "_shut", "_socket", "_stack", "_taking",
         "_to_host", "_to_machine", "_up_ended", "down", "refusal", "tap", "up", "when_connected",
         "when_over",
     )  # fmt: skip
@@ -88,7 +79,7 @@ class Relay:
         self.when_connected: Callable[[], None] | None = None
         self.when_over: Callable[[], None] | None = None
         self._socket: socket.socket | None = None
-        self._targets: list[Address] = []
+        self._race: Race | None = None
         self._to_host, self._to_machine = bytearray(), bytearray()
         self._events = 0
         self._accepted = flow.is_active
@@ -118,8 +109,7 @@ class Relay:
         """
         if not self._over:
             self._drop_host()
-            self._targets = list(targets)
-            self._connect_next(Refusal.HOST_UNREACHABLE)
+            self._race = Race(self._loop, targets, self._reached, self._refuse)
 
     def accept(self) -> None:
         """Answer the machine, whether or not there is somebody to talk to."""
@@ -244,20 +234,6 @@ class Relay:
 
     # The host's side
 
-    def _connect_next(self, why: Refusal) -> None:
-        while self._targets:
-            family, address = self._targets.pop(0)
-            try:
-                connection = dial(family, address)
-            except OSError as error:
-                why = failure.refusal(error)
-                continue
-            self._socket = connection
-            self._events = WRITE
-            self._loop.watch(connection.fileno(), WRITE, self._ready)
-            return
-        self._refuse(why)
-
     def _refuse(self, why: Refusal) -> None:
         if self._accepted:
             self.reset()
@@ -266,26 +242,23 @@ class Relay:
             self._flow.context = None
             self._end(None)
 
-    def _ready(self, events: int) -> None:
-        if self._connected:
-            self._guarded(lambda: self._exchange(events))
-        else:
-            self._guarded(self._reached)
-
-    def _reached(self) -> None:
-        """The host's side is connected, or it is known that it cannot be."""
-        assert self._socket is not None
-        number = self._socket.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
-        if number:
-            self._drop_host()
-            self._connect_next(failure.refusal_of(number))
-            return
-        self._targets.clear()
+    def _reached(self, connection: socket.socket) -> None:
+        """The host's side is connected."""
+        self._race = None
+        self._socket = connection
+        self._events = WRITE
+        self._loop.watch(connection.fileno(), WRITE, self._ready)
         self._connected = True
+        self._guarded(self._begin)
+
+    def _begin(self) -> None:
         self.accept()
         if self.when_connected is not None:
             self.when_connected()
         self._take()
+
+    def _ready(self, events: int) -> None:
+        self._guarded(lambda: self._exchange(events))
 
     def _exchange(self, events: int) -> None:
         if events & WRITE:
@@ -365,6 +338,9 @@ class Relay:
             self.reset()
 
     def _drop_host(self, *, reset: bool = False) -> None:
+        race, self._race = self._race, None
+        if race is not None:
+            race.close()
         connection, self._socket = self._socket, None
         self._connected = self._down_ended = self._shut = False
         if connection is None:
@@ -378,7 +354,6 @@ class Relay:
         if self._over:
             return
         self._over = True
-        self._targets.clear()
         self._drop_host(reset=reason is not None)
         self._to_host.clear()
         self._to_machine.clear()

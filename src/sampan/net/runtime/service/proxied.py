@@ -26,7 +26,8 @@ from dataclasses import dataclass
 from sampan.base import log
 from sampan.base.loop import Loop, Timer
 from sampan.net.core.endpoint import Endpoint
-from sampan.net.runtime.host.relay import Address, Relay
+from sampan.net.runtime.host.race import Address
+from sampan.net.runtime.host.relay import Relay
 from sampan.net.runtime.host.route import Target
 from sampan.net.runtime.host.transform import PLAIN
 from sampan.net.services import httpdetect, proxy, sni

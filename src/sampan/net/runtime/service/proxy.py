@@ -23,7 +23,8 @@ from sampan.errors import UnsupportedError
 from sampan.net.core.event import Refusal
 from sampan.net.core.flow import Flow
 from sampan.net.runtime.engine import Engine
-from sampan.net.runtime.host.relay import Address, Relay
+from sampan.net.runtime.host.race import Address
+from sampan.net.runtime.host.relay import Relay
 from sampan.net.runtime.host.route import Target
 from sampan.net.runtime.outbound import HostOutbound
 from sampan.net.runtime.service.proxied import PORTS, Errand, Trip

@@ -23,7 +23,8 @@ from sampan.net.core.event import EchoRequested, Refusal
 from sampan.net.core.flow import Flow
 from sampan.net.core.udp import UdpFlow
 from sampan.net.hook import FlowInfo, Kind, Resolve, Respond
-from sampan.net.runtime.host.relay import Address, Relay
+from sampan.net.runtime.host.race import Address
+from sampan.net.runtime.host.relay import Relay
 from sampan.net.runtime.host.route import Target
 from sampan.net.runtime.host.transform import PLAIN
 from sampan.net.runtime.outbound import HostOutbound
