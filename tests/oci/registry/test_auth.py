@@ -203,6 +203,7 @@ def test_a_wrong_password(make, server):
     ("status", "body", "message"),
     [
         (500, b"", "auth.test answered 500 Internal Server Error about a token"),
+        (404, b"", "r.test sends logins to https://auth.test/token, and nothing is there (404)"),
         (200, b"<html>", "the token server auth.test answered with nonsense"),
         (200, b'{"token":7}', "the token server auth.test answered with nonsense"),
         (200, b"{}", "the token server auth.test answered without a token"),

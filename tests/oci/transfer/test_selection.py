@@ -123,7 +123,8 @@ def test_what_is_no_image_is_passed_over(store):
     root = store.index(chart, other)
     with pytest.raises(PlatformMissingError) as caught:
         select(REFERENCE, root, [AMD64], store)
-    assert str(caught.value) == "web:1 does not exist for linux/amd64; there is nothing"
+    assert str(caught.value) == "web:1 has nothing for any platform"
+    assert caught.value.hint == "it is not an image to run: check the name"
     assert taken(select(REFERENCE, root, [], store)) == [chart.digest, root.digest]
 
 

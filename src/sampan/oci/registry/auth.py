@@ -169,6 +169,11 @@ class Authorizer:
                 user=self.user,
                 problem=self.problem,
             )
+        if answer.status == 404:
+            raise RegistryError(
+                f"{self._registry} sends logins to {challenge.realm}, and nothing is there (404)",
+                hint="the registry is set up wrongly: tell who runs it",
+            )
         if answer.status != 200:
             raise fault.status("a token", host, answer.status, answer.headers, answer.body)
         try:

@@ -25,10 +25,17 @@ class PlatformMissingError(SampanError):
 
     def __init__(self, reference: Reference, wanted: Platform, offered: Sequence[Platform]) -> None:
         self.offered = tuple(offered)
-        have = ", ".join(map(str, self.offered)) or "nothing"
+        have = ", ".join(map(str, self.offered))
+        says = (
+            f"does not exist for {wanted}; there is {have}"
+            if have
+            else "has nothing for any platform"
+        )
         super().__init__(
-            f"{reference.familiar} does not exist for {wanted}; there is {have}",
-            hint="name one of those with --platform, or an image that has yours",
+            f"{reference.familiar} {says}",
+            hint="name one of those with --platform, or an image that has yours"
+            if have
+            else "it is not an image to run: check the name",
         )
 
 
