@@ -1,12 +1,13 @@
 import logging
 import os
+import select
 import socket
 import threading
 
 import pytest
 
 from sampan.base.loop import Loop, LoopClosedError
-from sampan.base.poller import ERROR, READ, WRITE, SelectorPoller
+from sampan.base.poller import EDGE, ERROR, READ, WRITE, SelectorPoller
 
 
 class Turns:
@@ -62,6 +63,23 @@ def test_whoever_is_ready_is_called(loop, pair):
     loop.unwatch(pair[0].fileno())
     loop.run_once(0)
     assert len(seen) == 2
+
+
+@pytest.mark.skipif(not hasattr(select, "epoll"), reason="no epoll here")
+def test_changes_are_told_once(pair):
+    loop, seen = Loop(), list[int]()
+    fd = pair[0].fileno()
+    loop.watch(fd, READ | EDGE, seen.append)
+    for _ in range(2):
+        pair[1].send(b"x")
+        loop.run_once(0)
+        loop.run_once(0)
+    assert seen == [READ, READ]
+    loop.change(fd, EDGE)
+    pair[1].send(b"x")
+    loop.run_once(0)
+    assert len(seen) == 2
+    loop.close()
 
 
 def test_watched_for_nothing_not_even_a_hang_up_is_told(loop, pair):

@@ -12,14 +12,14 @@ import sys
 import time
 from pathlib import Path
 
+from sampan.base.loop import Loop
+from sampan.base.poller import READ
 from sampan.vhost.core.fuse.wire import MAX_REQUEST
-from sampan.vhost.runtime.backend import READ
 from sampan.vhost.runtime.fuse.control import Control
 from sampan.vhost.runtime.fuse.owner import HostOwners, RecordedOwners
 from sampan.vhost.runtime.fuse.server import Server
 from sampan.vhost.runtime.fuse.share import Setting, raise_limit, share
 from sampan.vhost.runtime.fuse.teller import Teller
-from sampan.vhost.runtime.loop import EpollLoop
 
 ANSWER = 2 << 20
 GONE = (errno.ENOENT, errno.EINTR, errno.EAGAIN)  # whoever asked was interrupted
@@ -62,7 +62,7 @@ def main():
     os.umask(0)
     kept = HostOwners() if owners == "host" else RecordedOwners()
     served = share(Path(source), kept, Setting(read_only="ro" in more), raise_limit())
-    loop, teller = EpollLoop(), Teller(served, time.monotonic)
+    loop, teller = Loop(), Teller(served, time.monotonic)
     Control(loop, socket.socket(fileno=0), teller, lambda _: False, lambda: None)
     Device(loop, mount(target), Server(served, teller=teller))
     os.write(1, b"ready\n")

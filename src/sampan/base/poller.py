@@ -10,6 +10,8 @@ import selectors
 from typing import Protocol
 
 READ, WRITE, ERROR, HANGUP = 0x1, 0x4, 0x8, 0x10  # epoll's numbers
+CLOSED = 0x2000  # told by epoll only: the peer writes no more
+EDGE = 1 << 31  # heeded by epoll only: told once for each change, not as long as it is so
 
 
 class Poller(Protocol):

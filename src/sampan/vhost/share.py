@@ -16,8 +16,10 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from sampan.base import log
+from sampan.base.loop import Loop
+from sampan.base.poller import READ
 from sampan.errors import SampanError
-from sampan.vhost.runtime.backend import CLOSED, READ, Backend
+from sampan.vhost.runtime.backend import CLOSED, Backend
 from sampan.vhost.runtime.fuse import confinement
 from sampan.vhost.runtime.fuse.control import Control
 from sampan.vhost.runtime.fuse.device import ShareDevice
@@ -26,7 +28,6 @@ from sampan.vhost.runtime.fuse.owner import HostOwners, Owners, RecordedOwners
 from sampan.vhost.runtime.fuse.server import Server
 from sampan.vhost.runtime.fuse.share import CACHE_S, Setting, Share, raise_limit, share
 from sampan.vhost.runtime.fuse.teller import Teller
-from sampan.vhost.runtime.loop import EpollLoop
 
 _OWNERS: dict[str, Callable[[], Owners]] = {"host": HostOwners, "attributes": RecordedOwners}
 
@@ -36,7 +37,7 @@ class Program:
 
     def __init__(self, options: argparse.Namespace, served: Share) -> None:
         self.status = 0
-        self._loop = EpollLoop()
+        self._loop = Loop(name="share")
         server = Server(served) if options.control is None else self._told(served, options.control)
         self._device = ShareDevice(self._loop, options.tag, server)
         self._listener = socket.socket(fileno=options.fd)

@@ -14,7 +14,7 @@ from sampan.vhost.core.message import HEADER, Request
 
 
 class Loop:
-    """The least loop that does. `turn` handles what is ready now."""
+    """The least loop that does. `run_dry` handles what is ready now."""
 
     def __init__(self):
         self.callbacks = {}
@@ -32,7 +32,7 @@ class Loop:
     def call_soon(self, callback):
         self.soon.append(callback)
 
-    def turn(self):
+    def run_dry(self):
         """Everything that is ready, until nothing is."""
         while (ready := self._poll.poll(0)) or self.soon:
             for fd, events in ready:
@@ -72,7 +72,7 @@ class FrontEnd:
 
     def say(self, request, payload=b"", fds=(), flags=1):
         socket.send_fds(self.socket, [self.words.request(request, payload, flags=flags)], fds)
-        self.loop.turn()
+        self.loop.run_dry()
 
     def answer(self):
         """The number in the answer."""
@@ -99,7 +99,7 @@ class FrontEnd:
 
     def kick(self, index):
         os.eventfd_write(self.kicks[index], 1)
-        self.loop.turn()
+        self.loop.run_dry()
 
     def was_called(self, index):
         """How often the driver was notified since the last time."""

@@ -4,12 +4,12 @@ import socket
 
 import pytest
 
+from sampan.base import loop as base_loop
 from sampan.vhost.core.feature import Virtio
 from sampan.vhost.core.message import Request
 from sampan.vhost.core.vsock import LARGE, REQUEST_S, Connection
 from sampan.vhost.core.vsock_packet import HEADER, HEADER_LENGTH, Op, Packet, Shut
 from sampan.vhost.runtime.backend import Backend
-from sampan.vhost.runtime.loop import EpollLoop
 from sampan.vhost.runtime.vsock import VsockDevice
 
 FEATURES = int(Virtio.VERSION_1 | Virtio.EVENT_INDEX | Virtio.INDIRECT | Virtio.PROTOCOL_FEATURES)
@@ -19,7 +19,7 @@ SIZE = 64  # of the rings
 ROOM = 4096 + HEADER_LENGTH
 
 
-class Loop(EpollLoop):
+class Loop(base_loop.Loop):
     """Turns until nothing is left to do; its clock stands still."""
 
     def __init__(self):
@@ -27,9 +27,9 @@ class Loop(EpollLoop):
         self.clock = 100.0
         self.now = lambda: self.clock
 
-    def turn(self, timeout=0):
+    def run_dry(self):
         for _ in range(100):
-            super().turn(0)
+            self.run_once(0)
 
 
 @pytest.fixture
@@ -71,7 +71,7 @@ class Driver:
 
     def got(self):
         """Packets, with their data, that came since the last time."""
-        self.front.loop.turn()
+        self.front.loop.run_dry()
         self.front.drivers[TRANSMIT].collect()
         found = []
         for head, written in self.front.drivers[RECEIVE].collect():
@@ -165,11 +165,11 @@ class TestOpening:
     def test_the_host_waits_for_a_driver(self, driver, device, pair, loop):
         told = list[object]()
         device.connect(PORT, pair[0], told.append)
-        loop.turn()
+        loop.run_dry()
         driver.start()
         assert driver.ops() == [Op.REQUEST]
         loop.clock += REQUEST_S
-        loop.turn()
+        loop.run_dry()
         assert told == [None]
         assert driver.ops() == [Op.RST]
 
@@ -259,7 +259,7 @@ class TestData:
         got = b""
         while len(got) < sent:
             got += theirs.recv(1 << 20)
-            loop.turn()
+            loop.run_dry()
         assert got == chunk * (sent // len(chunk))
         assert driver.got()[-1][0].forwarded > sent - LARGE // 4
 
@@ -276,7 +276,7 @@ class TestData:
         driver.send(Op.RW, ports, b"x")
         assert driver.front.was_called(TRANSMIT) == 0
         loop.clock += 1
-        loop.turn()
+        loop.run_dry()
         assert driver.front.was_called(TRANSMIT) == 1
         transmit = driver.front.drivers[TRANSMIT]
         transmit.collect()
@@ -320,7 +320,7 @@ class TestClosing:
         size = 0
         while data := theirs.recv(1 << 16):
             size += len(data)
-            loop.turn()
+            loop.run_dry()
         assert size == 600_000
         assert len(device) == 0
 
@@ -332,7 +332,7 @@ class TestClosing:
             driver.front.drivers[TRANSMIT].collect()
         driver.send(Op.SHUTDOWN, ports, flags=Shut.BOTH)
         theirs.close()
-        loop.turn()
+        loop.run_dry()
         assert len(device) == 0
 
     @pytest.mark.parametrize("leaves_unread", [False, True])
@@ -450,7 +450,7 @@ class TestRings:
         front.drivers[index].set_index(500)
         theirs.sendall(bytes(33 * 4096))  # more than the buffers that were taken in advance
         front.kick(index)
-        loop.turn()
+        loop.run_dry()
         assert ends == [f"more buffers available than a ring of {SIZE} has"]
 
 

@@ -6,8 +6,7 @@ import pytest
 
 from sampan.vhost.core.vsock import Connection, State
 from sampan.vhost.core.vsock_ring import Room
-from sampan.vhost.runtime.loop import HANGUP
-from sampan.vhost.runtime.vsock_end import HostEnd, views_of
+from sampan.vhost.runtime.vsock_end import GONE, HostEnd, views_of
 
 
 @pytest.fixture
@@ -55,7 +54,7 @@ def test_a_program_that_has_gone(pair, end):
         end.write([memoryview(b"x")], 1)
     pair[0].close()
     end.shut(socket.SHUT_WR)
-    assert end.seen & HANGUP
+    assert end.seen & GONE
 
 
 def test_an_answer_is_given_once(pair):

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
+from sampan.base.loop import Loop
 from sampan.vhost.core.vsock import Connection, State
 from sampan.vhost.runtime import vsock_socket
-from sampan.vhost.runtime.loop import EpollLoop
 from sampan.vhost.runtime.vsock_socket import HostSockets, Listener, dial
 
 CID = 3
@@ -17,7 +17,7 @@ CID = 3
 
 @pytest.fixture
 def loop():
-    loop = EpollLoop()
+    loop = Loop()
     yield loop
     loop.close()
 
@@ -64,7 +64,7 @@ def client(short, loop):
 
 def turn(loop):
     for _ in range(5):
-        loop.turn(0)
+        loop.run_once(0)
 
 
 def is_open(connection):

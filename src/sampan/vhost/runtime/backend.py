@@ -15,6 +15,7 @@ from functools import partial
 from socket import socket
 from typing import Protocol
 
+from sampan.base.poller import READ
 from sampan.vhost.core import event
 from sampan.vhost.core.dirty import DirtyLog
 from sampan.vhost.core.error import RemoteProtocolError
@@ -24,7 +25,6 @@ from sampan.vhost.core.session import Profile, Session
 from sampan.vhost.runtime.channel import Channel
 from sampan.vhost.runtime.mapping import map_memory, map_shared
 
-READ = 0x1  # epoll's number
 CLOSED = "the front-end closed the connection"
 _NOTIFICATION = (1).to_bytes(8, "little")
 _MESSAGES = 64  # before others have their turn

@@ -20,6 +20,8 @@ from collections.abc import Callable, Iterable
 from functools import partial
 from typing import TypeAlias, assert_never
 
+from sampan.base.loop import Loop, Timer
+from sampan.base.poller import CLOSED, EDGE, READ, WRITE
 from sampan.vhost.core import vsock_event
 from sampan.vhost.core.error import RemoteProtocolError
 from sampan.vhost.core.ring import Ring
@@ -27,9 +29,8 @@ from sampan.vhost.core.session import Profile
 from sampan.vhost.core.vsock import MAX_CONNECTIONS, Connection, Switchboard
 from sampan.vhost.core.vsock_packet import Packet, Shut
 from sampan.vhost.core.vsock_ring import RECEIVE_QUEUE, TRANSMIT_QUEUE, PacketReader, PacketWriter
-from sampan.vhost.runtime.backend import READ, Backend
-from sampan.vhost.runtime.loop import CLOSED, EDGE, HANGUP, WRITE, EpollLoop
-from sampan.vhost.runtime.vsock_end import MOST_PIECES, Answer, HostEnd, views_of
+from sampan.vhost.runtime.backend import Backend
+from sampan.vhost.runtime.vsock_end import GONE, MOST_PIECES, Answer, HostEnd, views_of
 
 TELL_S = 0.005  # each interrupt costs a guest more than a packet; these are not urgent
 BATCHES = 8  # before others have their turn
@@ -43,7 +44,7 @@ Dial: TypeAlias = Callable[[int], socket.socket | None]
 class VsockDevice:
     """The device; `dial` connects the guest to the host's programs. All in the loop's thread."""
 
-    def __init__(self, loop: EpollLoop, cid: int, dial: Dial, limit: int = MAX_CONNECTIONS) -> None:
+    def __init__(self, loop: Loop, cid: int, dial: Dial, limit: int = MAX_CONNECTIONS) -> None:
         self.profile = Profile(writable=(True, False), config=cid.to_bytes(8, "little"))
         self.cid = cid
         self._loop = loop
@@ -56,8 +57,8 @@ class VsockDevice:
         self._ends: dict[Connection, HostEnd] = {}
         self._readable: deque[HostEnd] = deque()
         self._is_settling = self._is_sending = False
-        self._tell_at = math.inf  # when the driver is to be told of what it sent
-        loop.timer = self._timer_fired
+        self._is_telling = False  # the driver will be told of what it sent
+        self._deadline: Timer | None = None  # it may be sooner than is needed
 
     def __len__(self) -> int:
         """How many connections there are."""
@@ -150,14 +151,13 @@ class VsockDevice:
             reader.give_back()
             if reader.silent >= reader.ring.size // 4:
                 self._tell_of_transmitted()
-            elif self._tell_at == math.inf:
-                self._tell_at = self._loop.now() + TELL_S
-                self._loop.due = min(self._loop.due, self._tell_at)
+            elif not self._is_telling:
+                self._is_telling = True
+                self._loop.call_at(self._loop.now() + TELL_S, self._tell)
         self._transmit_soon()
 
     def _tell_of_transmitted(self) -> None:
         """Let the driver free the packets that it sent."""
-        self._tell_at = math.inf
         reader, backend = self._reader, self._backend
         if reader is not None and backend is not None and reader.silent and reader.must_notify():
             backend.notify(TRANSMIT_QUEUE)
@@ -261,11 +261,11 @@ class VsockDevice:
     def _host_ready(self, end: HostEnd, events: int) -> None:
         if end.connection not in self._ends:
             return
-        if events & READ | events & CLOSED | events & HANGUP:
-            end.seen |= events & (CLOSED | HANGUP)
+        if events & READ | events & CLOSED | events & GONE:
+            end.seen |= events & (CLOSED | GONE)
             end.is_readable = True
             self._look(end)
-        if events & WRITE | events & HANGUP and end.backlog:
+        if events & WRITE | events & GONE and end.backlog:
             self._flush(end)
             self._settle_soon()
 
@@ -288,7 +288,7 @@ class VsockDevice:
             self._receive()
         except RemoteProtocolError as error:
             self._fail(error)
-        self._loop.due = min(self._switchboard.next_timer(), self._tell_at)
+        self._heed_deadline()
 
     def _receive(self) -> None:
         writer, backend, switchboard = self._writer, self._backend, self._switchboard
@@ -322,7 +322,7 @@ class VsockDevice:
         connection = end.connection
         if not (credit := connection.room):
             end.is_queued = False
-            if connection.is_mute and end.seen & HANGUP and not connection.is_over:
+            if connection.is_mute and end.seen & GONE and not connection.is_over:
                 self._host_gone(end)
             return True
         rooms = writer.rooms(end.appetite)
@@ -337,7 +337,7 @@ class VsockDevice:
             end.is_readable = False
             return True
         except OSError:  # the program closed its end, and left unread what we sent
-            size, end.seen = 0, end.seen | HANGUP
+            size, end.seen = 0, end.seen | GONE
         if not size:
             self._host_finished(end)
             return True
@@ -351,7 +351,7 @@ class VsockDevice:
 
     def _host_finished(self, end: HostEnd) -> None:
         """The program has written all it will."""
-        if end.seen & HANGUP:
+        if end.seen & GONE:
             self._host_gone(end)
         else:
             end.is_readable = False
@@ -389,9 +389,20 @@ class VsockDevice:
         except RemoteProtocolError as error:
             self._fail(error)
 
+    def _tell(self) -> None:
+        self._is_telling = False
+        self._tell_of_transmitted()
+
+    def _heed_deadline(self) -> None:
+        """See to it that the switchboard's timer fires in time."""
+        when = self._switchboard.next_timer()
+        if when != math.inf and (self._deadline is None or when < self._deadline.when):
+            if self._deadline is not None:
+                self._deadline.cancel()
+            self._deadline = self._loop.call_at(when, self._timer_fired)
+
     def _timer_fired(self) -> None:
-        if self._tell_at <= self._loop.now():
-            self._tell_of_transmitted()
+        self._deadline = None
         self._act(self._switchboard.timer_fired(self._loop.now()))
         self._settle_soon()
 

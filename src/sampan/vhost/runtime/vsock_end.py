@@ -8,13 +8,14 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import TypeAlias
 
+from sampan.base.poller import ERROR, HANGUP
 from sampan.vhost.core.vsock import Connection
 from sampan.vhost.core.vsock_ring import Room
-from sampan.vhost.runtime.loop import HANGUP
 
 Answer: TypeAlias = Callable[[Connection | None], None]
 """Told once whether the guest takes a connection: None if not."""
 MOST_PIECES = 1024  # that a system call takes
+GONE = HANGUP | ERROR
 _SEND_BUFFER = 1 << 20  # as far as the kernel lets us
 
 
@@ -80,7 +81,7 @@ class HostEnd:
         try:
             self.socket.shutdown(how)
         except OSError:
-            self.seen |= HANGUP
+            self.seen |= GONE
 
     def tell(self, connection: Connection | None) -> None:
         """Tell whoever waits whether the guest takes it."""

@@ -14,9 +14,10 @@ from functools import partial
 from pathlib import Path
 
 from sampan.base import log
+from sampan.base.loop import LoopClosedError
 from sampan.vhost.core.vsock import MAX_CONNECTIONS, Connection
 from sampan.vhost.runtime.backend import Backend
-from sampan.vhost.runtime.loop import LoopThread
+from sampan.vhost.runtime.thread import LoopThread
 from sampan.vhost.runtime.vsock import VsockDevice
 from sampan.vhost.runtime.vsock_socket import HostSockets, Listener, dial
 
@@ -36,7 +37,7 @@ class VsockServer:
         self, path: Path, folder: Path, cid: int, ports: Sequence[int] = (),
         also: Sequence[Path] = (), *, is_wakeful: bool = True,
     ) -> None:  # fmt: skip
-        self._thread = LoopThread("sampan-vsock", is_wakeful=is_wakeful)
+        self._thread = LoopThread("vsock device", is_wakeful=is_wakeful)
         self._backend: Backend | None = None
         self._is_closed = False
         loop = self._thread.loop
@@ -70,7 +71,9 @@ class VsockServer:
             else:
                 theirs.close()
 
-        if self._thread.loop.submit(lambda: self._device.connect(port, ours, answer)).cancelled():
+        try:
+            self._thread.loop.submit(lambda: self._device.connect(port, ours, answer))
+        except LoopClosedError:
             ours.close()
             theirs.close()
             found.cancel()

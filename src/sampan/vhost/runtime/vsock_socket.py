@@ -18,11 +18,11 @@ from functools import partial
 from pathlib import Path
 
 from sampan.base import log, unixsocket
+from sampan.base.loop import Loop
+from sampan.base.poller import EDGE, READ
 from sampan.vhost.core import vsock_greeting
 from sampan.vhost.core.vsock import Connection
 from sampan.vhost.core.vsock_greeting import Greeting
-from sampan.vhost.runtime.backend import READ
-from sampan.vhost.runtime.loop import EDGE, EpollLoop
 from sampan.vhost.runtime.vsock_end import Answer
 
 MAX_GREETING = 64  # clients that have not said yet what they want
@@ -39,9 +39,7 @@ class Listener:
         SampanError: it cannot listen there.
     """
 
-    def __init__(
-        self, loop: EpollLoop, path: Path, accept: Callable[[socket.socket], object]
-    ) -> None:
+    def __init__(self, loop: Loop, path: Path, accept: Callable[[socket.socket], object]) -> None:
         self._loop = loop
         self._accept = accept
         self._bound = unixsocket.bind(path)
@@ -75,7 +73,7 @@ class HostSockets:
     """
 
     def __init__(
-        self, loop: EpollLoop, folder: Path, cid: int, ports: Sequence[int], connect: Connect
+        self, loop: Loop, folder: Path, cid: int, ports: Sequence[int], connect: Connect
     ) -> None:
         self._loop = loop
         self._cid = cid

@@ -27,7 +27,7 @@ class Parent:
 
     def say(self, data):
         self.socket.sendall(data)
-        self.loop.turn()
+        self.loop.run_dry()
 
     def ask(self, **order):
         self.say(json.dumps(order).encode() + b"\n")
@@ -65,7 +65,7 @@ def test_orders_come_in_pieces(parent):
 
 def test_a_parent_that_hangs_up(parent):
     parent.socket.close()
-    parent.loop.turn()
+    parent.loop.run_dry()
     parent.control.close()
     assert parent.ends == 1
 

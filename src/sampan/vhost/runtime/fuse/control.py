@@ -5,9 +5,10 @@ from __future__ import annotations
 import socket
 from collections.abc import Callable
 
+from sampan.base.poller import READ
 from sampan.vhost.core.error import RemoteProtocolError
 from sampan.vhost.core.fuse.control import Item, Lines, Stage, Teller, answer, parse
-from sampan.vhost.runtime.backend import READ, Loop
+from sampan.vhost.runtime.backend import Loop
 from sampan.vhost.runtime.fuse import teller
 
 _CHUNK = 64 << 10
