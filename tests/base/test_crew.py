@@ -13,7 +13,7 @@ def test_everything_is_done():
 
 
 def test_several_at_a_time():
-    together = threading.Barrier(3, timeout=20)
+    together = threading.Barrier(3, timeout=60)
     in_parallel(lambda _: together.wait(), range(3), count=3, stop=together.abort)
 
 
@@ -25,7 +25,7 @@ def test_the_first_failure_ends_the_others():
         began.append(item)
         if item == 0:
             raise ValueError("first")
-        assert stopped.wait(20)
+        assert stopped.wait(60)
         raise RuntimeError("stopped")
 
     with pytest.raises(ValueError, match="first"):
@@ -40,13 +40,13 @@ def test_what_hangs_is_left_behind():
     def work(item):
         if item == 1:
             raise ValueError("first")
-        let_go.wait(20)
+        let_go.wait(60)
         ended.release()
 
     with pytest.raises(ValueError, match="first"):
         in_parallel(work, range(9), count=2, stop=lambda: None, patience_s=0)
     let_go.set()
-    assert ended.acquire(timeout=20)
+    assert ended.acquire(timeout=60)
     assert not ended.acquire(timeout=0)  # and nothing more was begun
 
 

@@ -15,7 +15,7 @@ def test_plain_text_until_it_ends(machines):
         assert child.stdout.readline() == "hello\n"
         machines.run("stop", "web")
         assert child.stdout.read() == "bye\n"
-        assert child.wait(timeout=20) == 0
+        assert child.wait(timeout=60) == 0
 
 
 class Terminal:
@@ -42,7 +42,7 @@ class Terminal:
         os.write(self.ours, keys)
 
     def close(self):
-        status = self.child.wait(timeout=20)
+        status = self.child.wait(timeout=60)
         os.close(self.ours)
         return status
 

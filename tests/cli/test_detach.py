@@ -63,7 +63,7 @@ def test_an_interrupt_while_it_starts_ends_it(machines, monkeypatch):
         while not machines.store.names():
             pass
         child.send_signal(signal.SIGINT)
-        assert child.wait(timeout=30) == 130
+        assert child.wait(timeout=60) == 130
 
 
 def test_who_was_not_started_so_is_not_detached(monkeypatch):

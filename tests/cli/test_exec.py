@@ -64,7 +64,7 @@ def serve(tmp_path, monkeypatch):
         arguments = (ours, path, offers, started, finish)
         thread = threading.Thread(target=lambda: asyncio.run(_live(*arguments)))
         thread.start()
-        started.wait(20)
+        started.wait(60)
         threads.append((thread, finish, ours, pid))
         monkeypatch.setattr(target, "store", lambda: None)
         record = SimpleNamespace(name="web", status=status)
@@ -75,7 +75,7 @@ def serve(tmp_path, monkeypatch):
     for thread, finish, ours, pid in threads:
         loop, event = finish[0]
         loop.call_soon_threadsafe(event.set)
-        thread.join(20)
+        thread.join(60)
         ours.close()
         os.waitpid(pid, 0)
 
@@ -210,7 +210,7 @@ def test_on_a_terminal(process):
     os.write(ours, b"typed\r")
     while b"/dev/pts/" not in shown:
         shown += os.read(ours, 1000)
-    assert child.wait(20) == 4
+    assert child.wait(60) == 4
     assert b"typed" in shown
     os.close(ours)
 
@@ -219,7 +219,7 @@ def test_a_reader_that_leaves(process):
     with process("web", "yes", stdout=subprocess.PIPE, stderr=subprocess.PIPE) as child:
         assert child.stdout.readline() == b"y\n"
         child.stdout.close()
-        assert child.wait(20) == 1
+        assert child.wait(60) == 1
         assert child.stderr.read() == b""
 
 
@@ -230,7 +230,7 @@ def test_ended_from_outside(process):
         assert child.stdout.readline() == b"on\n"
         child.terminate()
         assert child.stdout.read() == b"bye\n"
-        assert child.wait(20) == 3
+        assert child.wait(60) == 3
 
 
 def _deaf(*signals):
@@ -244,14 +244,14 @@ def test_ctrl_c_thrice_leaves_a_program_that_does_not_care(process):
             child.send_signal(signal.SIGINT)
             assert child.stdout.readline() == b"no\n"
         child.send_signal(signal.SIGINT)
-        assert child.wait(20) == 130
+        assert child.wait(60) == 130
 
 
 def test_a_program_that_is_told_to_end_and_does_not_is_left(process):
     with process("web", *_deaf("TERM"), grace_s=0, stdout=subprocess.PIPE) as child:
         assert child.stdout.readline() == b"on\n"
         child.terminate()
-        assert child.wait(20) == 143
+        assert child.wait(60) == 143
 
 
 def test_what_is_waited_for_is_said_on_a_terminal(monkeypatch, capsys):

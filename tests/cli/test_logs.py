@@ -22,4 +22,4 @@ def test_following_until_the_end(machines):
         assert child.stdout.readline() == "one\n"
         machines.run("stop", "web")
         assert child.stdout.read() == "two\n"
-        assert child.wait(timeout=20) == 0
+        assert child.wait(timeout=60) == 0

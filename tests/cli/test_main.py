@@ -175,7 +175,7 @@ def test_quiet_and_verbose(settings_of):
 
 def _run(*words, **options):
     return subprocess.run(
-        [*COMMAND, *words], capture_output=True, text=True, check=False, timeout=50, **options
+        [*COMMAND, *words], capture_output=True, text=True, check=False, timeout=60, **options
     )
 
 
@@ -188,7 +188,7 @@ def test_a_reader_that_leaves_is_no_news():
     reader, writer = os.pipe()
     os.close(reader)
     done = subprocess.run(
-        [*COMMAND, "schema"], stdout=writer, stderr=subprocess.PIPE, check=False, timeout=50
+        [*COMMAND, "schema"], stdout=writer, stderr=subprocess.PIPE, check=False, timeout=60
     )
     os.close(writer)
     assert done.stderr == b""
@@ -218,7 +218,7 @@ def test_being_terminated_leaves_nothing_half_written(tmp_path):
         "raise SystemExit(main.main(['version']))"
     )
     done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, check=False, timeout=50, cwd=tmp_path
+        [sys.executable, "-c", code], capture_output=True, check=False, timeout=60, cwd=tmp_path
     )
     assert (done.returncode, done.stdout, done.stderr) == (143, b"", b"")
     assert list(tmp_path.iterdir()) == []
@@ -249,7 +249,7 @@ def test_an_interrupt_ends_quietly_with_130(tmp_path):
         "raise SystemExit(main.main(['version']))"
     )
     done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=50
+        [sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=60
     )
     assert (done.returncode, done.stdout) == (130, "")
     assert done.stderr.strip() == "sampan: interrupted"

@@ -69,7 +69,7 @@ def test_lines_say_what_takes_long():
     said = threading.Event()
     stream = Listening()
     with progress.task(render.Lines(stream, patience_s=0.001), "pull a"):
-        assert said.wait(10)
+        assert said.wait(60)
     assert stream.getvalue() == "pull a\n"
 
 

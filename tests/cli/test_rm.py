@@ -21,7 +21,7 @@ def test_by_force(machines, sampan):
     said = sampan("rm", "-f", "web", "nope")
     assert (said.status, said.out, said.err) == (0, "web\n", "")
     assert not record.folder.exists()
-    assert record.run.supervisor.wait(20)
+    assert record.run.supervisor.wait(60)
 
 
 @pytest.fixture

@@ -93,7 +93,7 @@ def test_its_network_can_be_reached(system, started, tmp_path):
         asked = subprocess.run(command, capture_output=True, text=True, check=False)
         assert (asked.returncode, asked.stderr) == (0, "")
     for each, name in zip(children, ("web", "web-2"), strict=True):
-        assert each.communicate(timeout=30)[1].startswith(f"sampan: {name} starts on ")
+        assert each.communicate(timeout=60)[1].startswith(f"sampan: {name} starts on ")
         assert each.returncode == 0
 
 
@@ -168,7 +168,7 @@ def test_signals(system, started, number, steps, status, last):
     child = started("--stop-timeout", "0.1" if "hang" in steps else "30", "web")
     assert child.stdout.readline() == "up\n"
     os.kill(child.pid, number)
-    _, said = child.communicate(timeout=30)
+    _, said = child.communicate(timeout=60)
     assert child.returncode == status
     assert last in said
 
@@ -179,7 +179,7 @@ def test_a_reader_that_leaves_does_not_end_the_machine(system, started):
     child.stdout.readline()
     child.stdout.close()
     child.terminate()
-    assert child.wait(timeout=30) == 0
+    assert child.wait(timeout=60) == 0
 
 
 def test_a_taken_port(system):

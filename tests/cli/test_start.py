@@ -126,7 +126,7 @@ def test_attached_signals_are_the_power_button(stopped, machines):
         assert child.stdout is not None
         assert child.stdout.readline() == b"up\n"
         os.kill(child.pid, signal.SIGTERM)
-        assert child.wait(30) == 0
+        assert child.wait(60) == 0
 
 
 @pytest.mark.parametrize(

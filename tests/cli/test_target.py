@@ -50,7 +50,7 @@ def test_what_takes_long_is_told_on_a_terminal(monkeypatch):
     told = threading.Event()
 
     def act(name):
-        told.wait(20)
+        told.wait(60)
         return name
 
     def tell(text, *, err=False):

@@ -24,7 +24,7 @@ from sampan.net.setting import Settings
 SERVER = Path(__file__).with_name("netns_server.py")
 GATEWAY, HOST = "192.168.65.1", "192.168.65.254"
 GATEWAY6 = "fdc0:a841:6500::1"
-PATIENCE_S = 20
+PATIENCE_S = 60
 
 
 class Namespace:

@@ -13,7 +13,7 @@ import pytest
 
 from sampan.cli.main import main
 
-pytestmark = [pytest.mark.compat, pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.compat]
 
 CONFIG = """\
 version: 0.1
@@ -39,7 +39,7 @@ def registry(tmp_path):
         yield f"127.0.0.1:{port}"
     finally:
         child.terminate()
-        child.wait(10)
+        child.wait(60)
 
 
 def _wait_for(port, child):

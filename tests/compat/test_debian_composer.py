@@ -16,7 +16,7 @@ from sampan.package.space import NoSpaceError
 
 pytestmark = [
     pytest.mark.compat,
-    pytest.mark.timeout(300),
+    pytest.mark.timeout(1800),
     pytest.mark.skipif(shutil.which("apt-get") is None, reason="needs apt"),
 ]
 

@@ -36,7 +36,7 @@ class Mounted:
         self.source.mkdir(exist_ok=True)
         self.target.mkdir()
         self.control, theirs = socket.socketpair()
-        self.control.settimeout(30)
+        self.control.settimeout(60)
         command = [sys.executable, PROGRAM, self.source, self.target, owners, *more]
         self.process = subprocess.Popen(
             command,
@@ -56,7 +56,7 @@ class Mounted:
 
     def close(self):
         LIBRARY.umount2(os.fsencode(self.target), 2)
-        _, said = self.process.communicate(timeout=30)
+        _, said = self.process.communicate(timeout=60)
         self.control.close()
         assert (self.process.returncode, said) == (0, "")
 

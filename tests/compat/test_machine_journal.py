@@ -13,7 +13,7 @@ pytestmark = [
     pytest.mark.compat,
     pytest.mark.skipif(not proc.has_tool("qemu-system-x86_64"), reason="needs QEMU"),
 ]
-SAYS = readiness.console(selftest.SAYS, deadline_s=20)
+SAYS = readiness.console(selftest.SAYS, deadline_s=60)
 
 
 @pytest.fixture

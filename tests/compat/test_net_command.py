@@ -13,7 +13,7 @@ import pytest
 
 from sampan.net.runtime.control.client import Client
 
-pytestmark = [pytest.mark.compat, pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.compat]
 SAMPAN = [sys.executable, "-m", "sampan"]
 PATIENCE_S = 60
 ROMS = (Path("/usr/lib/ipxe/qemu"), Path("/usr/share/qemu"))

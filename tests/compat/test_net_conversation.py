@@ -20,7 +20,7 @@ def pair(machine, listener):
     """A connection: the machine's end and the host's."""
     inside = machine.connect(HOST, listener.getsockname()[1])
     outside, _ = listener.accept()
-    outside.settimeout(20)
+    outside.settimeout(60)
     with inside, outside:
         yield inside, outside
 
@@ -28,7 +28,7 @@ def pair(machine, listener):
 @pytest.fixture
 def listener():
     with socket.create_server(("127.0.0.1", 0)) as server:
-        server.settimeout(20)
+        server.settimeout(60)
         yield server
 
 
@@ -96,7 +96,7 @@ def test_a_reset_amid_a_stream_reaches_the_other_side(pair, virtual_network, who
     ending.recv(100_000)
     ending.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
     ending.close()
-    sender.join(20)
+    sender.join(60)
     assert not sender.is_alive()
     virtual_network.settled()
 
@@ -143,7 +143,7 @@ def test_a_reader_that_stops_and_goes_on_gets_everything(pair, who):
     rest = threading.Thread(target=_send_and_end, args=(writer, data[sent:]))
     rest.start()
     got = read_all(reader)
-    rest.join(20)
+    rest.join(60)
     assert hashlib.sha256(got).digest() == hashlib.sha256(data).digest()
 
 
@@ -155,7 +155,7 @@ def _send_until_full(writer, data):
         while sent < len(data):
             sent += writer.send(data[sent : sent + 65536])
     except TimeoutError:
-        writer.settimeout(20)
+        writer.settimeout(60)
     return sent
 
 

@@ -41,7 +41,7 @@ def test_a_forward_listens_when_the_call_returns(expose, listener):
     """testcontainers-java #6450, #5034, #7875: ports that are not there yet."""
     for _ in range(50):
         made = expose("0:8000")
-        with socket.create_connection((made.bind, made.port), timeout=20) as outside:
+        with socket.create_connection((made.bind, made.port), timeout=60) as outside:
             inside, _ = listener.accept()
             with inside:
                 outside.sendall(b"there")
@@ -50,7 +50,7 @@ def test_a_forward_listens_when_the_call_returns(expose, listener):
 
 def test_the_machine_sees_the_host_as_who_connects(expose, listener):
     made = expose("0:8000")
-    with socket.create_connection((made.bind, made.port), timeout=20):
+    with socket.create_connection((made.bind, made.port), timeout=60):
         inside, (address, _) = listener.accept()
         inside.close()
     assert address in ("192.168.65.1", "192.168.65.254")
@@ -58,9 +58,9 @@ def test_the_machine_sees_the_host_as_who_connects(expose, listener):
 
 def test_much_data_both_ways(expose, listener):
     made, data = expose("0:8000"), hashlib.shake_256(b"data").digest(8 * MB)
-    with socket.create_connection((made.bind, made.port), timeout=20) as outside:
+    with socket.create_connection((made.bind, made.port), timeout=60) as outside:
         inside, _ = listener.accept()
-        inside.settimeout(20)
+        inside.settimeout(60)
         with inside:
             for speaker, hearer in ((outside, inside), (inside, outside)):
                 thread = threading.Thread(target=_say, args=(speaker, data))
@@ -84,7 +84,7 @@ def _hear(connection):
 def test_a_machine_that_refuses_resets(expose, machine):
     made = expose("0:8001")
     with pytest.raises(ConnectionResetError):  # which may come before connect has returned
-        with socket.create_connection((made.bind, made.port), timeout=20) as outside:
+        with socket.create_connection((made.bind, made.port), timeout=60) as outside:
             outside.recv(1)
 
 
@@ -100,7 +100,7 @@ def test_a_forward_can_be_taken_back(expose, virtual_network, listener):
     made = expose("0:8000")
     virtual_network.network.unexpose(made)
     with pytest.raises(ConnectionRefusedError):
-        socket.create_connection((made.bind, made.port), timeout=20)
+        socket.create_connection((made.bind, made.port), timeout=60)
     assert virtual_network.network.forwards() == ()
 
 
@@ -111,7 +111,7 @@ def test_udp_there_and_back(expose, machine):
         server.bind(("", 8000))
         with socket.socket(type=socket.SOCK_DGRAM) as first, socket.socket(type=2) as second:
             for client, text in ((first, b"one"), (second, b"two")):
-                client.settimeout(20)
+                client.settimeout(60)
                 client.sendto(text, (made.bind, made.port))
                 data, sender = server.recvfrom(100)
                 assert data == text
@@ -126,7 +126,7 @@ def test_over_ipv6(expose, machine):
         server.bind(("::", 8000))
         server.listen()
         made = expose("[::1]:0:[fdc0:a841:6500::77]:8000")
-        with socket.create_connection((made.bind, made.port), timeout=20) as outside:
+        with socket.create_connection((made.bind, made.port), timeout=60) as outside:
             inside, _ = server.accept()
             with inside:
                 inside.sendall(b"six")
@@ -136,7 +136,7 @@ def test_over_ipv6(expose, machine):
 def test_a_unix_socket_leads_to_the_machine(expose, listener, runtime_root):
     expose(f"{runtime_root}/web.sock:8000")
     with socket.socket(socket.AF_UNIX) as outside:
-        outside.settimeout(20)
+        outside.settimeout(60)
         outside.connect(str(runtime_root / "web.sock"))
         inside, _ = listener.accept()
         with inside:
@@ -195,7 +195,7 @@ def ssh(expose, machine, tmp_path, background, wait_until):
 
 
 def _ran(argv, data=b""):
-    return subprocess.run(argv, input=data, capture_output=True, timeout=40, check=False)
+    return subprocess.run(argv, input=data, capture_output=True, timeout=60, check=False)
 
 
 def test_ssh_logs_in_and_carries_files(ssh, machine):

@@ -47,7 +47,7 @@ def test_datagrams_with_fragments(machine, advertised, size):
     data = hashlib.shake_256(b"datagram").digest(size)
     with socket.socket(socket.AF_INET6, socket.SOCK_DGRAM) as server:
         server.bind(("::1", 0))
-        server.settimeout(20)
+        server.settimeout(60)
         with machine.socket(socket.AF_INET6, socket.SOCK_DGRAM) as inside:
             inside.sendto(data, (HOST, server.getsockname()[1]))
             got, sender = server.recvfrom(65535)

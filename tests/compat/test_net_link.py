@@ -22,7 +22,7 @@ needs_root = pytest.mark.skipif(
     os.geteuid() != 0 or not Path(tap.DEVICE).exists() or not proc.has_tool("unshare"),
     reason="takes root, /dev/net/tun and unshare",
 )
-PATIENCE_S = 45.0
+PATIENCE_S = 60
 
 
 class Net:

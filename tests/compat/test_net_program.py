@@ -104,19 +104,19 @@ def _may_ping():
 
 
 def test_curl_loads_much(web, machine):
-    done = machine.run(["sh", "-c", f"curl -sf {web}/64 | sha256sum"], timeout_s=40)
+    done = machine.run(["sh", "-c", f"curl -sf {web}/64 | sha256sum"], timeout_s=60)
     assert done.stdout.split()[0] == hashlib.sha256(PIECE * 64).hexdigest()
 
 
 def test_curl_sends_much(web, machine, tmp_path):
     (tmp_path / "data").write_bytes(PIECE * 64)
-    said = machine.run(["curl", "-sf", "-T", tmp_path / "data", f"{web}/"], timeout_s=40).stdout
+    said = machine.run(["curl", "-sf", "-T", tmp_path / "data", f"{web}/"], timeout_s=60).stdout
     assert said == hashlib.sha256(PIECE * 64).hexdigest()
 
 
 def test_curl_loads_in_parallel(web, machine, tmp_path):
     wanted = [word for n in range(16) for word in (f"{web}/{n % 3}", "-o", tmp_path / f"f{n}")]
-    machine.run(["curl", "-sf", "--parallel", "--parallel-immediate", *wanted], timeout_s=40)
+    machine.run(["curl", "-sf", "--parallel", "--parallel-immediate", *wanted], timeout_s=60)
     for n in range(16):
         assert (tmp_path / f"f{n}").read_bytes() == PIECE * (n % 3)
 
@@ -150,7 +150,7 @@ def test_nc_ends_either_side_first(machine, host_server):
 def test_nc_in_the_machine_serves_through_udp(machine, background):
     with socket.socket(type=socket.SOCK_DGRAM) as server:
         server.bind(("127.0.0.1", 0))
-        server.settimeout(20)
+        server.settimeout(60)
         child = background(
             machine, ["nc", "-u", HOST, str(server.getsockname()[1])],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE,

@@ -162,7 +162,7 @@ def test_datagrams_of_every_size_come_whole(machine, size):
     data = hashlib.shake_256(b"datagram").digest(size)
     with socket.socket(type=socket.SOCK_DGRAM) as server:
         server.bind(("127.0.0.1", 0))
-        server.settimeout(20)
+        server.settimeout(60)
         with machine.socket(kind=socket.SOCK_DGRAM) as inside:
             inside.sendto(data, (HOST, server.getsockname()[1]))
             got, sender = server.recvfrom(65535)

@@ -39,7 +39,7 @@ def test_processes_are_asked_to_end_and_then_made_to(tmp_path):
     )
     done = subprocess.run(
         ["unshare", *NAMESPACES, "busybox", "sh", "-c", INIT, "init", script],
-        capture_output=True, text=True, check=False, timeout=50,
+        capture_output=True, text=True, check=False, timeout=60,
     )  # fmt: skip
     if "unshare failed" in done.stderr:
         pytest.skip("no namespaces here")

@@ -30,7 +30,6 @@ from sampan.oci.remote import Login, Remote
 TOOLS = ("docker-registry", "skopeo", "htpasswd", "openssl")
 pytestmark = [
     pytest.mark.compat,
-    pytest.mark.timeout(120),
     pytest.mark.skipif(not all(map(shutil.which, TOOLS)), reason=f"needs {', '.join(TOOLS)}"),
 ]
 AMD64, ARM64 = Platform("amd64"), Platform("arm64")
@@ -52,7 +51,7 @@ transfer.pull(Cache(Path(sys.argv[1])), Reference.parse(sys.argv[2]), progress=L
 def wait_until_up(host, process):
     while process.poll() is None:
         try:
-            urllib.request.urlopen(f"http://{host}/v2/", timeout=5).close()
+            urllib.request.urlopen(f"http://{host}/v2/", timeout=60).close()
         except urllib.error.HTTPError as error:
             error.close()
             return  # it wants a login

@@ -69,7 +69,7 @@ def ran(tree, tmp_path):
         (tmp_path / "config.json").write_text(json.dumps(config))
         done = subprocess.run(
             ["runc", "--root", str(tmp_path / "state"), "run", "--bundle", str(tmp_path), f"sampan-{os.getpid()}-{name}"],
-            capture_output=True, text=True, timeout=50, check=False,
+            capture_output=True, text=True, timeout=60, check=False,
         )  # fmt: skip
         assert done.returncode == 0, done.stderr
         return done.stdout.splitlines(), done.stderr

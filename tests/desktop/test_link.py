@@ -43,7 +43,7 @@ def test_datagrams_as_vfkit_sends_them(runtime_root):
         assert made.spec.network is Network.DATAGRAM
         machine.bind(str(runtime_root / "vfkit"))
         machine.connect(str(made.link_path))
-        machine.settimeout(20)
+        machine.settimeout(60)
         machine.send(b"VFKT")
         machine.send(question(mac_of(made.spec)))
         while not is_answer(machine.recv(65536)):
@@ -55,7 +55,7 @@ def test_vpnkits_protocol_as_hyperkit_speaks_it(runtime_root):
     options = Options(link=Link.VPNKIT, runtime_root=runtime_root)
     with connection(SPEC, options) as made, socket.socket(socket.AF_UNIX) as machine:
         assert made.spec.network is Network.VPNKIT
-        machine.settimeout(20)
+        machine.settimeout(60)
         machine.connect(str(made.link_path))
         machine.sendall(Init().emit())
         _exactly(machine, len(Init().emit()))

@@ -23,7 +23,7 @@ def ask(link, mac, address):
     asked = parse_ip(address)
     question = arp.Arp(arp.Operation.REQUEST, mac, asked[:3] + b"\3", bytes(6), asked)
     frame = ethernet.Frame(BROADCAST_MAC, mac, ethernet.EtherType.ARP, question.emit())
-    link.settimeout(20)
+    link.settimeout(60)
     link.sendall(QEMU.encode(frame.emit()))
     decoder = Decoder(QEMU)
     while True:

@@ -40,7 +40,7 @@ def test_a_run_is_written_down(spec, tmp_path, runtime_root):
                 assert store.record("web").status is Status.PAUSED
                 await client.resume()
                 assert store.record("web").status is Status.RUNNING
-                await vm.console.expect("hello", timeout_s=10)
+                await vm.console.expect("hello", timeout_s=60)
                 end = await vm.kill()
         supervisor.ended(end)
 

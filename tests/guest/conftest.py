@@ -19,8 +19,8 @@ from sampan.oci.model import Platform
 from sampan.package import build as package_build
 
 SYSTEMS = Path(__file__).parent / "systems"
-BOOT_S = 120  # software emulation on a busy computer
-COMMAND_S = 40
+BOOT_S = 300  # software emulation on a busy computer
+COMMAND_S = 180
 
 
 class System:

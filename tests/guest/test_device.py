@@ -9,7 +9,7 @@ from sampan import machine
 from sampan.machine.storage import disk, metadata
 from sampan.machine.storage.disk import DiskError, Wanted
 
-pytestmark = [pytest.mark.guest, pytest.mark.slow, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.guest, pytest.mark.slow, pytest.mark.timeout(1800)]
 MIB = 1 << 20
 OUTSIDE = "nsenter -t 1 -m --"  # of the shell's container
 
@@ -60,7 +60,7 @@ def system(boot, data, folder, key, await_ssh):
         for published in booted.machine.forwards:
             await_ssh(published.host_port)
         yield booted
-        assert booted.machine.power_off(deadline_s=60).ending is machine.Ending.POWERED_OFF
+        assert booted.machine.power_off(deadline_s=300).ending is machine.Ending.POWERED_OFF
 
 
 def test_the_first_empty_disk_is_formatted_and_mounted(system):
@@ -125,7 +125,7 @@ def test_the_clock_follows_the_hosts(system):
 
 
 def test_the_second_boot_finds_what_the_first_one_left(system, boot, data, folder):
-    system.machine.power_off(deadline_s=60)
+    system.machine.power_off(deadline_s=300)
     metadata.write(
         folder / "n.iso",
         metadata.nocloud(b"#!/bin/sh\n", b"instance-id: i-1\nlocal-hostname: web\n"),

@@ -7,8 +7,8 @@ import pytest
 from sampan.machine import Network, Share
 from sampan.machine.sharing import change
 
-pytestmark = [pytest.mark.guest, pytest.mark.slow, pytest.mark.timeout(300)]
-BOOT_S, WAIT_S = 120, 60
+pytestmark = [pytest.mark.guest, pytest.mark.slow, pytest.mark.timeout(1800)]
+BOOT_S, WAIT_S = 300, 300
 FEW = 5
 
 

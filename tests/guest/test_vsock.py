@@ -11,10 +11,10 @@ import pytest
 from sampan.machine import Ending, Vsock
 from sampan.machine.vsock import VsockRefusedError
 
-pytestmark = [pytest.mark.guest, pytest.mark.slow, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.guest, pytest.mark.slow, pytest.mark.timeout(1800)]
 ECHO, DIGEST, SOURCE, STUCK, NOBODY = 7, 9, 19, 23, 4711
 MIB = 32
-PATIENCE_S = 120
+PATIENCE_S = 300
 
 
 @pytest.fixture(scope="module")

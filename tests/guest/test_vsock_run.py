@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-pytestmark = [pytest.mark.guest, pytest.mark.slow, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.guest, pytest.mark.slow, pytest.mark.timeout(1800)]
 EXAMPLE = Path(__file__).parents[2] / "examples" / "systems" / "vsudd.yml"
-END_S = 120
+END_S = 300
 
 
 @pytest.fixture

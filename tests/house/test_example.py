@@ -59,7 +59,7 @@ def test_program_runs(path, tmp_path):
 
 
 @pytest.mark.guest
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(1800)
 @pytest.mark.parametrize("path", [each for each in PROGRAMS if _boots(each)], ids=_name)
 def test_program_that_boots_a_machine_runs(path, tmp_path):
     _run(path, tmp_path)

@@ -70,7 +70,7 @@ def test_errors_name_the_place_in_the_document(cache, add_image):
 
 
 def test_the_first_failure_ends_the_others(cache):
-    began = threading.Barrier(2, timeout=20)
+    began = threading.Barrier(2, timeout=60)
 
     def fetch(reference, progress):
         began.wait()

@@ -14,11 +14,11 @@ from sampan.machine.error import MachineEndedError, MachineError, MachineTimeout
 def test_whole_life(scripted, options):
     spec = scripted("say login 7:", "await root\r", "say in", "button", "say off", "poweroff")
     with machine.launch(spec, options) as vm:
-        match = vm.console.expect(re.compile(r"login (\d+):"), timeout_s=10)
+        match = vm.console.expect(re.compile(r"login (\d+):"), timeout_s=60)
         assert match.groups == ("7",)
         vm.console.send_line("root")
-        vm.console.expect("in", timeout_s=10)
-        assert vm.power_off(deadline_s=10).ending is Ending.POWERED_OFF
+        vm.console.expect("in", timeout_s=60)
+        assert vm.power_off(deadline_s=60).ending is Ending.POWERED_OFF
         assert vm.console.transcript == "login 7:\nin\noff\n"
         assert vm.wait() == vm.kill()
 
@@ -40,7 +40,7 @@ def test_errors_in_the_block_pass_and_the_machine_is_gone(scripted, options):
 
 def test_timeout_shows_the_last_lines(scripted, options):
     with machine.launch(scripted("say the last line", "hang"), options) as vm:
-        vm.console.expect("line", timeout_s=10)
+        vm.console.expect("line", timeout_s=60)
         with pytest.raises(MachineTimeoutError, match="    the last line"):
             vm.console.expect("more", timeout_s=0.05)
 
@@ -62,7 +62,7 @@ def test_pausing_and_events(scripted, options):
         assert vm.state == "paused"
         vm.resume()
         first = next(vm.events())
-        vm.power_off(deadline_s=10)
+        vm.power_off(deadline_s=60)
         *_, last = vm.events(since=first.seq)
     assert (first.seq, first.new) == (1, "running")
     assert last.end.clean
@@ -74,7 +74,7 @@ def test_the_agent_has_the_same_names(scripted, options):
             vm.agent.ready(deadline_s=0.01)
         vm.kill()
         for ask in (
-            lambda: vm.exec(["true"], timeout_s=5),
+            lambda: vm.exec(["true"], timeout_s=60),
             lambda: vm.copy_to("/etc/hosts", "/tmp"),
             lambda: vm.copy_from("/etc/hosts", "/tmp"),
         ):
@@ -93,7 +93,7 @@ def test_the_console_has_the_same_names(scripted, options):
         vm.console.pause()
         vm.console.resume()
         vm.console.send("go\r")
-        vm.console.expect("two", timeout_s=10)
+        vm.console.expect("two", timeout_s=60)
         lived = vm.console.live
         vm.kill()
         vm.console.closed()
@@ -108,7 +108,7 @@ def test_the_hypervisor_can_be_heard_and_seen(scripted, options):
         vm.listen(lambda notice: heard.append(notice.name))
         assert vm.argv[0].endswith("qemu-system-x86_64")
         assert vm.folder.path.is_dir()
-        vm.power_off(deadline_s=10)
+        vm.power_off(deadline_s=60)
     assert "SHUTDOWN" in heard
 
 

@@ -67,9 +67,9 @@ def test_expect_goes_on_after_its_last_match():
     async def run():
         console = Console()
         console.data_received(b"one two ")
-        assert (await console.expect("two", timeout_s=5)).before == "one "
+        assert (await console.expect("two", timeout_s=60)).before == "one "
         asyncio.get_running_loop().call_soon(console.data_received, b"three two")
-        assert (await console.expect("two", timeout_s=5)).before == " three "
+        assert (await console.expect("two", timeout_s=60)).before == " three "
 
     asyncio.run(run())
 
@@ -78,7 +78,7 @@ def test_plain_text_is_no_pattern():
     async def run():
         console = Console()
         console.data_received(b"abc a.c")
-        return await console.expect("a.c", timeout_s=5)
+        return await console.expect("a.c", timeout_s=60)
 
     assert asyncio.run(run()).before == "abc "
 
@@ -89,8 +89,8 @@ def test_what_an_ended_machine_never_said():
         console.data_received(b"only this")
         asyncio.get_running_loop().call_soon(console.connection_lost, None)
         with pytest.raises(MachineEndedError, match="ended without 'that'"):
-            await console.expect("that", timeout_s=5)
-        assert (await console.expect("this", timeout_s=5)).text == "this"
+            await console.expect("that", timeout_s=60)
+        assert (await console.expect("this", timeout_s=60)).text == "this"
         await console.closed()
         assert not console.live
         with pytest.raises(MachineEndedError, match="cannot type"):
@@ -130,7 +130,7 @@ def test_a_console_outlives_processes_that_follow_one_another():
             console.skip()
             second.connection_made(_Transport())
         second.data_received(b"two\r\n")
-        assert (await console.expect("two", timeout_s=5)).before == ""
+        assert (await console.expect("two", timeout_s=60)).before == ""
         second.connection_lost(None)
         await console.closed()
         return str(console.transcript)

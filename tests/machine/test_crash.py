@@ -19,7 +19,7 @@ ROUNDS = 200
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(180)
+@pytest.mark.timeout(600)
 @pytest.mark.parametrize("seed", [1])
 def test_what_is_left_is_described_truthfully_and_healed(tmp_path, runtime_root, seed):
     program = Path(__file__).with_name("crash_rounds.py")
@@ -28,7 +28,7 @@ def test_what_is_left_is_described_truthfully_and_healed(tmp_path, runtime_root,
         capture_output=True,
         text=True,
         check=False,
-        timeout=170,
+        timeout=550,
     )
     assert done.returncode == 0, done.stderr[-4000:]
     seen = json.loads(done.stdout)
@@ -54,7 +54,7 @@ def tiny_kernel():
 
 
 @pytest.mark.guest
-@pytest.mark.timeout(180)
+@pytest.mark.timeout(600)
 @pytest.mark.skipif(not proc.has_tool("qemu-system-x86_64"), reason="needs QEMU")
 def test_the_same_with_qemu(tmp_path, runtime_root, monkeypatch):
     monkeypatch.setenv("SAMPAN_RUNTIME_DIR", str(runtime_root))

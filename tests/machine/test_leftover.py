@@ -14,7 +14,7 @@ from sampan.machine.error import MachineError
 def counted(threads):
     """Descriptors, threads and tasks; threads that are not `threads` may have to end yet."""
     for thread in set(threading.enumerate()) - threads:
-        thread.join(20)
+        thread.join(60)
     descriptors = len(list(Path("/proc/self/fd").iterdir()))
     return descriptors, threading.active_count(), len(asyncio.all_tasks())
 

@@ -29,8 +29,8 @@ def live(spec, options, use):
 
 def test_guest_that_powers_off_ends_clean(scripted, options):
     async def use(vm):
-        match = await vm.console.expect("hello", timeout_s=10)
-        return match, await vm.wait(timeout_s=10), str(vm.console.transcript)
+        match = await vm.console.expect("hello", timeout_s=60)
+        return match, await vm.wait(timeout_s=60), str(vm.console.transcript)
 
     match, end, transcript = live(scripted("say hello", "say bye", "poweroff"), options, use)
     assert match.text == "hello"
@@ -41,24 +41,24 @@ def test_guest_that_powers_off_ends_clean(scripted, options):
 
 def test_typing_reaches_the_guest(scripted, options):
     async def use(vm):
-        await vm.console.expect("login:", timeout_s=10)
+        await vm.console.expect("login:", timeout_s=60)
         vm.console.send_line("root")
-        await vm.console.expect("welcome", timeout_s=10)
-        return await vm.wait(timeout_s=10)
+        await vm.console.expect("welcome", timeout_s=60)
+        return await vm.wait(timeout_s=60)
 
     end = live(scripted("say login:", "await root\r", "say welcome", "poweroff"), options, use)
     assert end.clean
 
 
 def test_power_off_presses_the_button(scripted, options):
-    end = live(scripted("button", "poweroff"), options, lambda vm: vm.power_off(deadline_s=10))
+    end = live(scripted("button", "poweroff"), options, lambda vm: vm.power_off(deadline_s=60))
     assert end.ending is Ending.POWERED_OFF
 
 
 def test_a_guest_that_was_still_booting_hears_a_later_press(scripted, options, monkeypatch):
     monkeypatch.setattr(lifecycle, "PRESS_AGAIN_S", 0.05)
     steps = ("button", "button", "poweroff")
-    end = live(scripted(*steps), options, lambda vm: vm.power_off(deadline_s=10))
+    end = live(scripted(*steps), options, lambda vm: vm.power_off(deadline_s=60))
     assert end.ending is Ending.POWERED_OFF
 
 
@@ -70,7 +70,7 @@ def test_guest_that_ignores_the_button_is_ended(scripted, options):
 
 def test_power_off_of_a_machine_that_has_ended_says_how(scripted, options):
     async def use(vm):
-        await vm.wait(timeout_s=10)
+        await vm.wait(timeout_s=60)
         return await vm.power_off()
 
     assert live(scripted("poweroff"), options, use).ending is Ending.POWERED_OFF
@@ -93,7 +93,7 @@ def test_leaving_the_block_ends_the_hypervisor_and_removes_its_folder(scripted, 
 
 def test_hypervisor_that_dies_is_explained(scripted, options):
     spec = scripted("complain out of luck", "exit 3")
-    end = live(spec, options, lambda vm: vm.wait(timeout_s=10))
+    end = live(spec, options, lambda vm: vm.wait(timeout_s=60))
     assert end.ending is Ending.DIED
     assert end.detail == "QEMU ended with status 3: out of luck"
 
@@ -101,7 +101,7 @@ def test_hypervisor_that_dies_is_explained(scripted, options):
 def test_hypervisor_killed_from_outside_is_explained(scripted, options):
     async def use(vm):
         os.kill(vm.pid, signal.SIGKILL)
-        return await vm.wait(timeout_s=10)
+        return await vm.wait(timeout_s=60)
 
     end = live(scripted("hang"), options, use)
     assert end.ending is Ending.DIED
@@ -112,9 +112,9 @@ def test_panic_that_resets_ends_the_machine(scripted, options):
     spec = scripted("say [1.0] Kernel panic - not syncing: no init", "await ok", "reset", "hang")
 
     async def use(vm):
-        await vm.console.expect("panic", timeout_s=10)
+        await vm.console.expect("panic", timeout_s=60)
         vm.console.send("ok")
-        return await vm.wait(timeout_s=10)
+        return await vm.wait(timeout_s=60)
 
     end = live(spec, options, use)
     assert end.ending is Ending.PANICKED
@@ -125,7 +125,7 @@ def test_panic_told_by_the_guest_ends_the_machine(scripted, options):
     event = '{"event": "GUEST_PANICKED", "data": {"action": "poweroff"}}'
     shutdown = '{"event": "SHUTDOWN", "data": {"guest": true, "reason": "guest-panic"}}'
     spec = scripted(f"event {event}", f"event {shutdown}", "exit 0")
-    end = live(spec, options, lambda vm: vm.wait(timeout_s=10))
+    end = live(spec, options, lambda vm: vm.wait(timeout_s=60))
     assert end.ending is Ending.PANICKED
 
 
@@ -206,8 +206,8 @@ def test_two_machines_at_once(scripted, options):
 
     async def run():
         async with machine.VM.launch(spec, options) as one, machine.VM.launch(spec, options) as two:
-            await one.console.expect("one", timeout_s=10)
-            await two.console.expect("one", timeout_s=10)
+            await one.console.expect("one", timeout_s=60)
+            await two.console.expect("one", timeout_s=60)
             return one.pid, two.pid
 
     first, second = asyncio.run(run())
@@ -220,7 +220,7 @@ def test_everything_that_happened_can_be_replayed(scripted, options):
         await vm.pause()
         assert vm.state == "paused"
         await vm.resume()
-        await vm.power_off(deadline_s=10)
+        await vm.power_off(deadline_s=60)
         return [each async for each in vm.events()]
 
     happened = live(scripted("button", "poweroff"), options, use)

@@ -25,7 +25,7 @@ FAKE = """
 
     @pytest.fixture(scope="session")
     def vm_ready():
-        return console("booted", deadline_s=10)
+        return console("booted", deadline_s=60)
 """
 
 
@@ -48,13 +48,13 @@ def test_each_test_finds_the_machine_as_it_was(session):
 
         def test_one(vm):
             vm.console.send("x")
-            vm.console.expect("got x", timeout_s=10)
-            vm.wait(timeout_s=10)
+            vm.console.expect("got x", timeout_s=60)
+            vm.wait(timeout_s=60)
 
         def test_two(vm):
             assert DRIVER.machines[-1].done == 1
             vm.console.send("x")
-            vm.console.expect("got x", timeout_s=10)
+            vm.console.expect("got x", timeout_s=60)
 
         def test_three(vm):
             vm.pause()
@@ -75,7 +75,7 @@ def test_tests_of_one_machine_see_what_others_did(session):
 
         def test_one(vm_session):
             vm_session.console.send("x")
-            vm_session.console.expect("got x", timeout_s=10)
+            vm_session.console.expect("got x", timeout_s=60)
 
         def test_two(vm_session):
             assert "got x" in vm_session.console.transcript
@@ -121,7 +121,7 @@ def test_the_console_is_in_the_report_of_a_failure(session):
         """
         def test_it(vm, vm_factory):
             vm.console.send("x")
-            vm.console.expect("got x", timeout_s=10)
+            vm.console.expect("got x", timeout_s=60)
             vm_factory(name="other")
             assert False
         """
@@ -158,7 +158,7 @@ def test_workers_have_machines_of_their_own(session):
         @pytest.mark.parametrize("number", range(6))
         def test_it(vm, number):
             vm.console.send("x")
-            vm.console.expect("got x", timeout_s=10)
+            vm.console.expect("got x", timeout_s=60)
         """,
         "-n2",
     )
@@ -200,7 +200,7 @@ def test_a_real_machine(pytester, counting_kernel):
 
         @pytest.fixture(scope="session")
         def vm_ready():
-            return console("R\\n", deadline_s=30)
+            return console("R\\n", deadline_s=60)
         """
     )
     pytester.makepyfile(
@@ -210,7 +210,7 @@ def test_a_real_machine(pytester, counting_kernel):
         @pytest.mark.parametrize("character", "abc")
         def test_it(vm, character):
             vm.console.send(character)
-            vm.console.expect(f"{character}1\\n", timeout_s=30)
+            vm.console.expect(f"{character}1\\n", timeout_s=60)
             if character == "b":
                 vm.kill()
         """

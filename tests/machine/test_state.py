@@ -54,7 +54,7 @@ def test_what_a_crash_left_is_removed_and_its_process_ended(runtime_root, sleepe
     state.Folder(left).record(sleeper.pid)
     with state.machine_folder(runtime_root):
         assert not left.exists()
-    assert sleeper.wait(timeout=10) == -signal.SIGKILL
+    assert sleeper.wait(timeout=60) == -signal.SIGKILL
 
 
 def test_a_folder_that_its_owner_removes_just_then(runtime_root, monkeypatch, caplog):
@@ -140,7 +140,7 @@ def test_waiting_for_a_process_of_somebody_else(sleeper, has_pidfd, monkeypatch)
     assert identity is not None
     assert not identity.wait(0)
     assert identity.kill()
-    assert sleeper.wait(timeout=10) == -signal.SIGKILL
+    assert sleeper.wait(timeout=60) == -signal.SIGKILL
     assert identity.wait(0)
     assert identity.kill()
 
@@ -164,7 +164,7 @@ def test_a_process_that_was_not_recorded_yet_is_found_by_its_mark(runtime_root):
         child.stdout.readline()
         assert [each.pid for each in state.left_behind(left)] == [child.pid]
         state.sweep(runtime_root)
-        assert child.wait(timeout=10) == -signal.SIGKILL
+        assert child.wait(timeout=60) == -signal.SIGKILL
     assert not left.path.exists()
 
 

@@ -9,8 +9,8 @@ def test_a_spec_is_enough_to_launch(runtime_root):
     driver = testing.FakeDriver(testing.Script(steps=(testing.Say("hello"), testing.Finish())))
     options = machine.LaunchOptions(driver=driver, runtime_root=runtime_root)
     with machine.launch(testing.spec(cpus=2), options) as vm:
-        vm.console.expect("hello", timeout_s=10)
-        assert vm.wait(timeout_s=10).clean
+        vm.console.expect("hello", timeout_s=60)
+        assert vm.wait(timeout_s=60).clean
         assert vm.spec.cpus == 2
 
 
@@ -25,5 +25,5 @@ def test_the_example_works(runtime_root, monkeypatch):
 
 
 def _log_in(vm):
-    vm.console.expect("login:", timeout_s=10)
+    vm.console.expect("login:", timeout_s=60)
     vm.console.send_line("root")

@@ -134,7 +134,7 @@ class TestConnect:
 class TestListen:
     def test_where_the_guest_finds_it(self, endpoint, runtime):
         with BlockingEndpoint(endpoint).listen(5000) as listening:
-            listening.settimeout(5)
+            listening.settimeout(60)
             with socket.socket(socket.AF_UNIX) as client:
                 client.connect(str(runtime / "00000002.00001388"))
                 taken, _ = listening.accept()

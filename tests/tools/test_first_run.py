@@ -120,7 +120,7 @@ def test_status_tells_whether_all_went_well(script, tmp_path, monkeypatch, page,
 
 
 @pytest.mark.guest
-@pytest.mark.timeout(900)
+@pytest.mark.timeout(1800)
 def test_make_run_without_a_terminal():
     """Builds, boots, fetches, powers off: what a newcomer sees, with the usual cache."""
     done = subprocess.run(
@@ -129,7 +129,7 @@ def test_make_run_without_a_terminal():
         capture_output=True,
         text=True,
         check=False,
-        timeout=850,
+        timeout=1700,
     )
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
     assert "<html" in done.stdout.lower()

@@ -50,7 +50,7 @@ def start(tmp_path):
 
 def connect(path):
     hypervisor = socket.socket(socket.AF_UNIX)
-    hypervisor.settimeout(30)
+    hypervisor.settimeout(60)
     hypervisor.connect(str(path))
     ask(hypervisor)
     return hypervisor
@@ -65,7 +65,7 @@ def ask(hypervisor):
 def test_it_ends_with_its_hypervisor(start, folder, owners):
     process, path = start("--source", folder, "--tag", "share", *owners)
     connect(path).close()
-    _, said = process.communicate(timeout=30)
+    _, said = process.communicate(timeout=60)
     assert (process.returncode, said) == (0, "")
 
 
@@ -73,14 +73,14 @@ def test_a_hypervisor_that_makes_no_sense(start, folder):
     process, path = start("--source", folder, "--tag", "share")
     with connect(path) as hypervisor:
         hypervisor.sendall(b"\xff" * 12)
-        _, said = process.communicate(timeout=30)
+        _, said = process.communicate(timeout=60)
     assert process.returncode == 1
     assert said.count("\n") == 1
 
 
 def test_what_the_parent_tells_it(start, folder):
     ours, theirs = socket.socketpair()
-    ours.settimeout(30)
+    ours.settimeout(60)
     process, path = start("--source", folder, "--tag", "share", control=theirs)
     theirs.close()
     with ours, connect(path) as hypervisor:
@@ -88,7 +88,7 @@ def test_what_the_parent_tells_it(start, folder):
         assert json.loads(ours.recv(1000)) == {"staged": 1, "own": [], "left": 0}
         ours.shutdown(socket.SHUT_RDWR)
         ask(hypervisor)  # it serves on
-    process.communicate(timeout=30)
+    process.communicate(timeout=60)
     assert process.returncode == 0
 
 
@@ -97,14 +97,14 @@ def test_a_parent_that_dies_before_there_is_a_machine(start, folder):
     process, _ = start("--source", folder, "--tag", "share", control=theirs)
     theirs.close()
     ours.close()
-    process.communicate(timeout=30)
+    process.communicate(timeout=60)
     assert process.returncode == 0
 
 
 @pytest.mark.parametrize("name", ["none", "file"])
 def test_what_cannot_be_shared(start, folder, name):
     process, _ = start("--source", folder / name / "x", "--tag", "share")
-    _, said = process.communicate(timeout=30)
+    _, said = process.communicate(timeout=60)
     assert process.returncode == 1
     assert said.startswith(f"cannot share {folder / name / 'x'}: ")
     assert said.count("\n") == 1

@@ -61,7 +61,7 @@ def machine(network):
         server = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         sockets.append(server)
         server.bind(("127.0.0.1", 0))
-        server.settimeout(20)
+        server.settimeout(60)
         port = server.getsockname()[1]
         datagram = Udp(4000, port, payload).emit(MACHINE, HOST)
         packet = Ipv4(MACHINE, HOST, Protocol.UDP, datagram).emit()

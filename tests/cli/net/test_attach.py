@@ -62,7 +62,7 @@ def test_it_ends_with_the_process(ended):
         with attach._watched(process.pid, None, ended):
             assert not ended.is_set()
             process.kill()
-            assert ended.wait(20)
+            assert ended.wait(60)
 
 
 def test_it_ends_with_the_name(ended, tmp_path, monkeypatch):
@@ -72,14 +72,14 @@ def test_it_ends_with_the_name(ended, tmp_path, monkeypatch):
     with attach._watched(name, None, ended):
         assert not ended.is_set()
         name.unlink()
-        assert ended.wait(20)
+        assert ended.wait(60)
 
 
 def test_it_ends_with_a_descriptor(ended, tmp_path):
     reading, writing = os.pipe()
     with attach._watched(tmp_path, reading, ended):
         os.close(writing)
-        assert ended.wait(20)
+        assert ended.wait(60)
     os.close(reading)
 
 

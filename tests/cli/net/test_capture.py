@@ -13,7 +13,7 @@ def _packets(path):
 
 
 def _until(condition):
-    for _ in range(2000):
+    for _ in range(6000):
         if condition():
             return
         threading.Event().wait(0.01)
@@ -54,7 +54,7 @@ def test_what_passes_meanwhile(sampan, network, machine, tmp_path):
     thread = threading.Thread(target=pass_by)
     thread.start()
     assert sampan("net", "capture", "-w", file, "--snap-length", "40").status == 0
-    thread.join(20)
+    thread.join(60)
     (packet,) = _packets(file)
     assert (len(packet.data), packet.length) == (40, 48)
 

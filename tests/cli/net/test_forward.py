@@ -25,7 +25,7 @@ def test_expose_list_and_unexpose(sampan, network, free):
         f"LISTENS          PROTOCOL  LEADS TO\n127.0.0.1:{free}  tcp       web port 80\n"
     )
     with suppress(ConnectionResetError):  # there is no machine; refused it would be by nobody
-        socket.create_connection(("127.0.0.1", free), timeout=20).close()
+        socket.create_connection(("127.0.0.1", free), timeout=60).close()
     assert sampan("net", "ls").out == said.out
     assert sampan("net", "unexpose", free) == (0, "", "")
     assert sampan("net", "ls", "--json") == (0, "", "")

@@ -37,7 +37,7 @@ def serving(runtime, tmp_path, monkeypatch):
             yield client
         finally:
             client.shutdown()
-            thread.join(20)
+            thread.join(60)
             assert statuses == [0]
 
     return serving
@@ -148,7 +148,7 @@ def test_signals_end_it_cleanly(runtime, tmp_path, number, request):
     assert os.read(reading, 1) == b"1"
     os.close(reading)
     process.send_signal(number)
-    assert process.wait(20) == 0
+    assert process.wait(60) == 0
     assert [each for each in tmp_path.iterdir() if each.suffix == ".sock"] == []
 
 
@@ -156,7 +156,7 @@ def test_it_ends_with_its_parents_pipe(runtime, tmp_path):
     """As a helper: frames on stdin and stdout, until they are hung up."""
     done = subprocess.run(
         [sys.executable, "-m", "sampan", "net", "serve", "--listen", "stdio"],
-        input=b"", capture_output=True, cwd=tmp_path, timeout=40, check=False,
+        input=b"", capture_output=True, cwd=tmp_path, timeout=60, check=False,
     )  # fmt: skip
     assert done.returncode == 0
     assert b"sampan: machines connect at stdio" in done.stderr
@@ -166,7 +166,7 @@ def test_it_ends_with_its_parents_pipe(runtime, tmp_path):
 def test_a_file_is_no_link(runtime, tmp_path):
     done = subprocess.run(
         [sys.executable, "-m", "sampan", "net", "serve", "--listen", "stdio"],
-        stdin=subprocess.DEVNULL, capture_output=True, cwd=tmp_path, timeout=40, check=False,
+        stdin=subprocess.DEVNULL, capture_output=True, cwd=tmp_path, timeout=60, check=False,
     )  # fmt: skip
     assert done.returncode == 2
     assert b"have to be pipes or sockets" in done.stderr
@@ -196,7 +196,7 @@ def test_a_network_that_dies_ends_the_command(runtime, tmp_path):
     with socket.socket(socket.AF_UNIX) as link:
         link.connect(str(tmp_path / "vm.sock"))
         link.sendall(len(frame).to_bytes(4, "big") + frame)
-        _, said = process.communicate(timeout=40)
+        _, said = process.communicate(timeout=60)
     assert process.returncode == 1
     assert b"the network has failed" in said
 

@@ -17,7 +17,7 @@ class Conversation:
 
     def __init__(self, fail_clock=False):
         self.socket, theirs = socket.socketpair()
-        self.socket.settimeout(20)
+        self.socket.settimeout(60)
         self.pid = os.fork()
         if self.pid == 0:
             self._serve(theirs, fail_clock)

@@ -27,7 +27,7 @@ def front(tmp_path, monkeypatch):
 
     def connect():
         made = socket.socket(socket.AF_UNIX)
-        made.settimeout(20)
+        made.settimeout(60)
         made.connect("front")
         opened.append(made)
         return made
@@ -35,7 +35,7 @@ def front(tmp_path, monkeypatch):
     yield connect
     relay.is_stopping = True
     connect().close()
-    thread.join(20)
+    thread.join(60)
     relay.close()
     for each in opened:
         each.close()
@@ -47,7 +47,7 @@ def back(tmp_path):
     with socket.socket(socket.AF_UNIX) as listener:
         listener.bind(str(tmp_path / "back"))
         listener.listen(64)
-        listener.settimeout(20)
+        listener.settimeout(60)
         yield listener
 
 
@@ -56,7 +56,7 @@ def pair(front, back):
     """Both ends of one connection."""
     one = front()
     other, _ = back.accept()
-    other.settimeout(20)
+    other.settimeout(60)
     with one, other:
         yield one, other
 

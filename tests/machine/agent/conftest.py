@@ -45,7 +45,7 @@ class Guest:
         self.ours.close()
         if self.process is not None:
             self.process.terminate()
-            self.process.wait(10)
+            self.process.wait(60)
 
 
 @pytest.fixture
@@ -60,7 +60,7 @@ def agent(guest):
     """Makes an agent's client, for use in an `async with`."""
 
     @asynccontextmanager
-    async def connected(*, started=True, patience_s=20):
+    async def connected(*, started=True, patience_s=60):
         if started:
             guest.start()
         link = Link()

@@ -16,7 +16,7 @@ class Runner:
         self._loop = loop
 
     def run(self, work):
-        return asyncio.run_coroutine_threadsafe(work, self._loop).result(30)
+        return asyncio.run_coroutine_threadsafe(work, self._loop).result(60)
 
     def call(self, function):
         async def called():
@@ -40,10 +40,10 @@ def blocking(agent):
 
     thread = threading.Thread(target=lambda: asyncio.run(live()))
     thread.start()
-    started.wait(30)
+    started.wait(60)
     yield made[0]
     made[0]._runner.call(leave.set)
-    thread.join(30)
+    thread.join(60)
 
 
 def test_everything_once(blocking, tmp_path):
@@ -66,7 +66,7 @@ def test_everything_once(blocking, tmp_path):
 
 
 def test_talking_to_a_program(blocking):
-    assert blocking.patience_s == 20
+    assert blocking.patience_s == 60
     with blocking.start(Command(argv=("sh", "-c", "read a; echo got $a; exit 3"))) as program:
         assert program.write(b"this\n")
         program.end_input()

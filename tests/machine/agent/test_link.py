@@ -72,7 +72,7 @@ def run(work):
 
 async def _up(link, process):
     await process.serve(session.UP)
-    await link.up(5)
+    await link.up(60)
 
 
 async def _until(condition):
@@ -163,7 +163,7 @@ def test_the_end_of_the_machine():
         await _until(lambda: link.is_ended)
         assert owner.reason == "the machine has ended"
         with pytest.raises(NoAgentError, match="the machine has ended"):
-            await link.up(5)
+            await link.up(60)
 
     run(work)
 

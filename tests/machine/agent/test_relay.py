@@ -48,7 +48,7 @@ def clients(agent, tmp_path):
                 await loop.create_unix_connection(partial(Plug, link), path)
                 links.append(link)
             try:
-                yield direct, [Agent(link, patience_s=20) for link in links]
+                yield direct, [Agent(link, patience_s=60) for link in links]
             finally:
                 for link in links:
                     link.close()

@@ -30,7 +30,7 @@ def run(root, script, use, *, reboots=True):
             child = Shell(("sh", "-c", script), launch, reboots=reboots)
             try:
                 await child.run()
-                return await asyncio.wait_for(use(child, console), 20)
+                return await asyncio.wait_for(use(child, console), 60)
             finally:
                 await child.kill()
 
@@ -43,9 +43,9 @@ def wait(root, script, **options):
 
 def test_its_terminal_is_the_console(runtime_root):
     async def use(child, console):
-        await console.expect("who?", timeout_s=10)
+        await console.expect("who?", timeout_s=60)
         console.send("me\n")
-        await console.expect("hello me", timeout_s=10)
+        await console.expect("hello me", timeout_s=60)
         return await child.wait(), child.terminal
 
     end, terminal = run(runtime_root, "tty; echo 'who?'; read name; echo hello $name", use)

@@ -37,10 +37,10 @@ def live(script, use, options, **fields):
 
 def test_a_conversation_on_the_console(options):
     async def use(vm):
-        await vm.console.expect("login:", timeout_s=10)
+        await vm.console.expect("login:", timeout_s=60)
         vm.console.send_line("root")
-        await vm.console.expect("# ", timeout_s=10)
-        return await vm.wait(timeout_s=10)
+        await vm.console.expect("# ", timeout_s=60)
+        return await vm.wait(timeout_s=60)
 
     steps = (Say("login:"), Await("root\r"), Say(b"# "), Finish())
     end, acted = live(Script(steps=steps), use, options)
@@ -52,9 +52,9 @@ def test_a_conversation_on_the_console(options):
 def test_what_is_waited_for_has_to_be_typed_again(options):
     async def use(vm):
         vm.console.send("yes")
-        await vm.console.expect("sure?", timeout_s=10)
+        await vm.console.expect("sure?", timeout_s=60)
         vm.console.send("yes")
-        await vm.console.expect("done", timeout_s=10)
+        await vm.console.expect("done", timeout_s=60)
 
     steps = (Await("yes"), Say("sure?"), Await("yes"), Say("done"))
     _, acted = live(Script(steps=steps), use, options)
@@ -66,7 +66,7 @@ def test_a_shell_answers_lines(options):
         vm.console.send("una")
         vm.console.send_line("me")
         vm.console.send_line("")
-        return (await vm.console.expect("Linux", timeout_s=10)).text
+        return (await vm.console.expect("Linux", timeout_s=60)).text
 
     said, _ = live(Script(shell={"uname": "Linux", "": ""}.__getitem__), use, options)
     assert said == "Linux"
@@ -81,7 +81,7 @@ def test_power_off_by_the_button(options):
 async def _press_until_end(vm):
     await vm.press_power_button()
     await vm.press_power_button()
-    return await vm.wait(timeout_s=10)
+    return await vm.wait(timeout_s=60)
 
 
 def test_a_deaf_guest_is_ended(options):
@@ -92,8 +92,8 @@ def test_a_deaf_guest_is_ended(options):
 def test_a_guest_that_shuts_down_slowly_says_so(options):
     async def use(vm):
         await vm.press_power_button()
-        await vm.console.expect("stopping", timeout_s=10)
-        return await vm.wait(timeout_s=10)
+        await vm.console.expect("stopping", timeout_s=60)
+        return await vm.wait(timeout_s=60)
 
     steps = (AwaitButton(), Say("stopping"), Sleep(3600), Finish())
     end, _ = live(Script(steps=steps, presses=None), use, options)
@@ -124,7 +124,7 @@ def test_nothing_happens_while_it_is_paused(options):
             await asyncio.sleep(0)
         before = str(vm.console.transcript)
         await vm.resume()
-        await vm.console.expect("heard", timeout_s=10)
+        await vm.console.expect("heard", timeout_s=60)
         return before
 
     before, _ = live(Script(steps=(Await("x"), Await(""), Say("heard"))), use, options)
@@ -133,7 +133,7 @@ def test_nothing_happens_while_it_is_paused(options):
 
 def test_a_panic_is_seen_on_the_console(options):
     steps = (Say("Kernel panic - not syncing: no init"), Reset())
-    end, _ = live(Script(steps=steps), lambda vm: vm.wait(timeout_s=10), options)
+    end, _ = live(Script(steps=steps), lambda vm: vm.wait(timeout_s=60), options)
     assert end.ending is machine.Ending.PANICKED
     assert "no init" in end.detail
 
@@ -141,7 +141,7 @@ def test_a_panic_is_seen_on_the_console(options):
 @pytest.mark.parametrize("ending", list(machine.Ending))
 def test_every_way_to_end(options, ending):
     steps = (Finish(ending, "so be it"),)
-    end, _ = live(Script(steps=steps), lambda vm: vm.wait(timeout_s=10), options)
+    end, _ = live(Script(steps=steps), lambda vm: vm.wait(timeout_s=60), options)
     assert end == machine.End(ending=ending, detail="so be it")
 
 
@@ -198,7 +198,7 @@ def test_published_ports_get_numbers(options):
 
 def test_time_passes_when_asked_to(options):
     async def use(vm):
-        await vm.console.expect("later", timeout_s=10)
+        await vm.console.expect("later", timeout_s=60)
         return asyncio.get_running_loop().time()
 
     live(Script(steps=(Sleep(1), Say("later")), pace=0.001), use, options)

@@ -25,7 +25,7 @@ def options(runtime_root):
 def live(spec, options, use):
     async def run():
         async with machine.VM.launch(spec, options) as vm:
-            return await asyncio.wait_for(use(vm), 20)
+            return await asyncio.wait_for(use(vm), 60)
 
     return asyncio.run(run())
 
@@ -36,10 +36,10 @@ def left(options):
 
 def test_a_whole_life(scripted, options):
     async def use(vm):
-        await vm.console.expect("login:", timeout_s=10)
+        await vm.console.expect("login:", timeout_s=60)
         vm.console.send_line("root")
-        await vm.console.expect("welcome", timeout_s=10)
-        return await vm.power_off(deadline_s=10), str(vm.console.transcript), vm.verdict.accel
+        await vm.console.expect("welcome", timeout_s=60)
+        return await vm.power_off(deadline_s=60), str(vm.console.transcript), vm.verdict.accel
 
     steps = ("say login:", "await root\r", "say welcome", "button", "say bye", "poweroff")
     end, said, accel = live(scripted(*steps), options, use)
@@ -51,12 +51,12 @@ def test_a_whole_life(scripted, options):
 
 def test_pause_and_resume(scripted, options):
     async def use(vm):
-        await vm.console.expect("up", timeout_s=10)
+        await vm.console.expect("up", timeout_s=60)
         await vm.pause()
         paused = vm.state
         vm.console.send("go")
         await vm.resume()
-        await vm.console.expect("gone", timeout_s=10)
+        await vm.console.expect("gone", timeout_s=60)
         return paused
 
     assert live(scripted("say up", "await go", "say gone", "hang"), options, use) == "paused"
@@ -65,7 +65,7 @@ def test_pause_and_resume(scripted, options):
 def test_a_guest_that_reboots_starts_again(scripted, options):
     async def use(vm):
         vm.console.send("go")
-        end = await vm.wait(timeout_s=10)
+        end = await vm.wait(timeout_s=60)
         rebooted = [e async for e in vm.events() if isinstance(e, Rebooted)]
         return end, str(vm.console.transcript), len(rebooted)
 
@@ -78,9 +78,9 @@ def test_a_guest_that_panics_and_reboots_is_ended(scripted, options):
     steps = ("say Kernel panic - not syncing: no init", "await x", "reboot", "say again")
 
     async def use(vm):
-        await vm.console.expect("panic", timeout_s=10)
+        await vm.console.expect("panic", timeout_s=60)
         vm.console.send("x")
-        return await vm.wait(timeout_s=10)
+        return await vm.wait(timeout_s=60)
 
     end = live(scripted(*steps), options, use)
     assert end.ending is Ending.PANICKED
@@ -89,7 +89,7 @@ def test_a_guest_that_panics_and_reboots_is_ended(scripted, options):
 def test_a_reboot_may_be_the_end(scripted, options):
     async def use(vm):
         vm.console.send("go")
-        return await vm.wait(timeout_s=10)
+        return await vm.wait(timeout_s=60)
 
     spec = scripted("await go", "reboot", reboots=False)
     assert live(spec, options, use).ending is Ending.REBOOTED

@@ -10,7 +10,7 @@ def run(use):
         console = Console()
         transport = PtyTransport(console)
         try:
-            return await asyncio.wait_for(use(console, transport), 10)
+            return await asyncio.wait_for(use(console, transport), 60)
         finally:
             transport.close()
 
@@ -20,7 +20,7 @@ def run(use):
 def test_what_is_said_and_typed_passes_unchanged():
     async def use(console, pty):
         os.write(pty.terminal, b"a\x03\n")
-        await console.expect("a\x03\n", timeout_s=10)
+        await console.expect("a\x03\n", timeout_s=60)
         console.send("x\r\x03")
         return os.read(pty.terminal, 10)
 
@@ -45,7 +45,7 @@ def test_reading_can_wait():
             await asyncio.sleep(0)
         before = str(console.transcript)
         console.resume()
-        await console.expect("later", timeout_s=10)
+        await console.expect("later", timeout_s=60)
         return before
 
     assert run(use) == ""

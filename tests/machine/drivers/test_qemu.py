@@ -56,8 +56,8 @@ def spec(tiny_kernel):
 
 def test_console_and_power_button(spec, options):
     with machine.launch(spec, options) as vm:
-        vm.console.expect("hello from 16 bits\n", timeout_s=30)
-        assert vm.power_off(deadline_s=30).ending is Ending.POWERED_OFF
+        vm.console.expect("hello from 16 bits\n", timeout_s=60)
+        assert vm.power_off(deadline_s=60).ending is Ending.POWERED_OFF
 
 
 def test_published_ports_listen(spec, options):
@@ -76,13 +76,13 @@ def test_published_ports_listen(spec, options):
 def test_a_quit_by_its_own_protocol(spec, options):
     with machine.launch(spec, options) as vm:
         vm.execute("quit")
-        assert vm.wait(timeout_s=30).ending is Ending.FORCED
+        assert vm.wait(timeout_s=60).ending is Ending.FORCED
 
 
 def test_a_signal_from_outside_is_explained(spec, options):
     with machine.launch(spec, options) as vm:
         os.kill(vm.pid, 15)
-        end = vm.wait(timeout_s=30)
+        end = vm.wait(timeout_s=60)
     assert end.ending is Ending.DIED
     assert end.detail.startswith("QEMU was told to end by a signal from outside")
 

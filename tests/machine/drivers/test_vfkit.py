@@ -25,7 +25,7 @@ def options(runtime_root):
 def live(spec, options, use):
     async def run():
         async with machine.VM.launch(spec, options) as vm:
-            return await asyncio.wait_for(use(vm), 20)
+            return await asyncio.wait_for(use(vm), 60)
 
     return asyncio.run(run())
 
@@ -36,10 +36,10 @@ def left(options):
 
 def test_a_whole_life(scripted, options):
     async def use(vm):
-        await vm.console.expect("login:", timeout_s=10)
+        await vm.console.expect("login:", timeout_s=60)
         vm.console.send_line("root")
-        await vm.console.expect("welcome", timeout_s=10)
-        return await vm.power_off(deadline_s=10), str(vm.console.transcript), vm.verdict.accel
+        await vm.console.expect("welcome", timeout_s=60)
+        return await vm.power_off(deadline_s=60), str(vm.console.transcript), vm.verdict.accel
 
     steps = ("say login:", "await root\r", "say welcome", "button", "say bye", "poweroff")
     end, said, accel = live(scripted(*steps), options, use)
@@ -56,7 +56,7 @@ def test_pause_and_resume(scripted, options):
             await vm.pause()
         vm.console.send("go")
         await vm.resume()
-        await vm.console.expect("gone", timeout_s=10)
+        await vm.console.expect("gone", timeout_s=60)
         vm.console.send("end")
         return [event.new.value async for event in _changes(vm)]
 
@@ -87,7 +87,7 @@ def test_leaving_the_block_ends_it(scripted, options):
 
 def test_an_end_with_an_error_is_explained(scripted, options):
     spec = scripted("complain out of luck", "exit 4")
-    end = live(spec, options, lambda vm: vm.wait(timeout_s=10))
+    end = live(spec, options, lambda vm: vm.wait(timeout_s=60))
     assert end.ending is Ending.DIED
     assert end.detail == "vfkit ended with status 4: out of luck"
 
@@ -135,7 +135,7 @@ def test_frames_pass_as_datagrams(scripted, options):
     path = options.runtime_root / "net"
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as network:
         network.bind(str(path))
-        network.settimeout(10)
+        network.settimeout(60)
         linked = machine.LaunchOptions(
             driver=VfkitDriver(), runtime_root=options.runtime_root, link_path=path
         )
@@ -152,7 +152,7 @@ def test_a_packed_kernel_is_unpacked(scripted, options):
     spec.kernel.write_bytes(gzip.compress(b"say unpacked\nhang"))
 
     async def use(vm):
-        return (await vm.console.expect("unpacked", timeout_s=10)).text
+        return (await vm.console.expect("unpacked", timeout_s=60)).text
 
     assert live(spec, options, use) == "unpacked"
     assert left(options) == ["lock"]

@@ -317,7 +317,7 @@ def test_a_supervisor_that_was_killed(store, ran, gone, sleeper, wish):
     assert f"sampan (process {gone.pid}) was killed while it ran" in found.detail
     assert f"process {sleeper.pid}) is still there" in found.detail
     healed = store.heal("web")
-    assert sleeper.wait(timeout=10) == -signal.SIGKILL
+    assert sleeper.wait(timeout=60) == -signal.SIGKILL
     assert (healed.status, healed.detail) == (
         Status.CRASHED, f"sampan (process {gone.pid}) was killed while it ran",
     )  # fmt: skip
@@ -380,7 +380,7 @@ def test_a_crash_is_healed_by_removal_and_by_the_next_run(store, ran, gone, slee
     _abandon(store, "web", supervisor=gone, hypervisor=identity)
     _abandon(store, "db", supervisor=gone)
     store.remove("web")
-    assert sleeper.wait(timeout=10) == -signal.SIGKILL
+    assert sleeper.wait(timeout=60) == -signal.SIGKILL
     assert ran("db").name == "db"
     assert [each.status for each in store.records()] == [Status.STOPPED]
 
@@ -401,7 +401,7 @@ def test_force(store, ran, sleeper):
         )  # fmt: skip
         assert store.record("web").status is Status.RUNNING
         assert store.end_by_force("web").status is Status.CRASHED
-        assert other.wait(timeout=10) == -signal.SIGKILL
+        assert other.wait(timeout=60) == -signal.SIGKILL
     assert store.end_by_force("web").run.ended.ending is Ending.DIED
     assert sleeper.poll() is None
 

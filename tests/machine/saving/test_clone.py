@@ -27,7 +27,7 @@ def faked(runtime_root):
 
 def _save(description, options, folder, until="ready"):
     with machine.launch(description, options) as vm:
-        vm.console.expect(until, timeout_s=30)
+        vm.console.expect(until, timeout_s=60)
         return vm.snapshot(folder)
 
 
@@ -40,7 +40,7 @@ def test_each_goes_on_by_itself(faked, tmp_path):
             assert {vm.spec.mac for vm in made} == {made[0].spec.mac}
             assert all(vm.spec.publish[0].host_port == 0 for vm in made)
             made[1].console.send("x")
-            await made[1].console.expect("got x", timeout_s=5)
+            await made[1].console.expect("got x", timeout_s=60)
             assert "got x" not in str(made[0].console.transcript)
 
     asyncio.run(scenario())
@@ -51,7 +51,7 @@ def test_without_asyncio(faked, tmp_path):
     with machine.clones(tmp_path / "s", 2, tmp_path, faked) as (one, two):
         assert [one.spec.name, two.spec.name] == ["web-1", "web-2"]
         two.console.send("x")
-        two.console.expect("got x", timeout_s=5)
+        two.console.expect("got x", timeout_s=60)
         assert "got x" not in one.console.transcript
 
 
@@ -101,7 +101,7 @@ def test_real_ones_have_disks_of_their_own(counting_kernel, options, tmp_path):
             assert len(list(overlays.iterdir())) == 10
             for vm in made:
                 vm.console.send("x")
-                await vm.console.expect("x1", timeout_s=30)
+                await vm.console.expect("x1", timeout_s=60)
 
     asyncio.run(scenario())
     assert list(overlays.iterdir()) == []

@@ -34,25 +34,25 @@ def faked(runtime_root):
 
 def test_suspend_and_resume(faked, tmp_path):
     with machine.launch(spec(), faked) as vm:
-        vm.console.expect("ready", timeout_s=5)
+        vm.console.expect("ready", timeout_s=60)
         vm.console.send("a")
-        vm.console.expect("got a", timeout_s=5)
+        vm.console.expect("got a", timeout_s=60)
         saved = vm.suspend(tmp_path / "s")
-        assert vm.wait(timeout_s=5).ending is Ending.SUSPENDED
+        assert vm.wait(timeout_s=60).ending is Ending.SUSPENDED
     assert saved.driver == "fake"
     with machine.resume(tmp_path / "s", faked) as vm:
         vm.console.send("b")
-        vm.console.expect("got b", timeout_s=5)
+        vm.console.expect("got b", timeout_s=60)
         assert "ready" not in vm.console.transcript
 
 
 def test_restore_in_place(faked, tmp_path):
     with machine.launch(spec(), faked) as vm:
-        vm.console.expect("ready", timeout_s=5)
+        vm.console.expect("ready", timeout_s=60)
         vm.snapshot(tmp_path / "s")
         for _ in range(3):
             vm.console.send("a")
-            vm.console.expect("got a", timeout_s=5)
+            vm.console.expect("got a", timeout_s=60)
             vm.restore(tmp_path / "s")
         assert vm.state is State.RUNNING
         assert vm.kill().ending is Ending.FORCED
@@ -186,7 +186,7 @@ def counting(counting_kernel):
 def _type(vm, character, count):
     """Type a character, which the kernel counts."""
     vm.console.send(character)
-    vm.console.expect(f"{character}{count}\n", timeout_s=30)
+    vm.console.expect(f"{character}{count}\n", timeout_s=60)
 
 
 def _ends(link):

@@ -95,7 +95,7 @@ def test_a_process_goes_on_where_another_was(tmp_path):
         launch = _launch(tmp_path)
         gone_on = await resumption.start(driver, spec(), launch, tmp_path, saved)
         await gone_on.run()
-        await launch.console.expect("two", timeout_s=5)
+        await launch.console.expect("two", timeout_s=60)
         await gone_on.kill()
 
     asyncio.run(scenario())

@@ -29,10 +29,10 @@ def client(supervised):
 
     thread = threading.Thread(target=lambda: asyncio.run(live()))
     thread.start()
-    path, loop, vm = ready.result(20)
+    path, loop, vm = ready.result(60)
     yield Client(path)
     asyncio.run_coroutine_threadsafe(vm.kill(), loop) if not loop.is_closed() else None
-    thread.join(20)
+    thread.join(60)
 
 
 def test_a_life(client):
@@ -59,7 +59,7 @@ def test_following_and_stopping(client):
         thread = threading.Thread(target=lambda: found.extend(client.events(follow=True)))
         thread.start()
         assert client.stop(deadline_s=20).ending is Ending.POWERED_OFF
-        thread.join(20)
+        thread.join(60)
         assert isinstance(found[-1], Ended)
 
 

@@ -15,7 +15,7 @@ def run(supervised, steps, work):
 
 def test_several_see_and_type(supervised):
     async def work(client, vm):
-        await vm.console.expect("login", timeout_s=10)
+        await vm.console.expect("login", timeout_s=60)
         first, typing = await client.console(replay_bytes=100)
         second, watching = await client.console(replay_bytes=4, write=False)
         assert await first.readexactly(7) == b"login\r\n"

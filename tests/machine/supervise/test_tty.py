@@ -36,7 +36,7 @@ def test_looking_and_typing(supervised, opened, until):
     async def main():
         async with supervised("say login:", "await root\r", "say welcome", "hang") as (vm, _):
             shown = Tty(vm.console, vm.screen)
-            await vm.console.expect("login:", timeout_s=20)
+            await vm.console.expect("login:", timeout_s=60)
             descriptor, read = opened(shown.path)
             await until(lambda: read() == b"login:\r\n")
             os.write(descriptor, b"root\r")

@@ -71,7 +71,7 @@ def test_what_was_shown_before_counts_and_is_not_taken_away(runtime_root):
     async def run():
         async with machine.VM.launch(spec(), options) as vm:
             await vm.wait_ready(console("login:"))
-            return (await vm.console.expect("login:", timeout_s=5)).text
+            return (await vm.console.expect("login:", timeout_s=60)).text
 
     assert asyncio.run(run()) == "login:"
 
@@ -129,7 +129,7 @@ def test_any_of_them(runtime_root):
 
 def test_a_condition_of_ones_own(runtime_root):
     async def reached(vm):
-        await vm.console.expect("x", timeout_s=10)
+        await vm.console.expect("x", timeout_s=60)
 
     wait(stage("x was there", reached), runtime_root, Say("x"))
 

@@ -27,7 +27,7 @@ class Deaf:
 @pytest.fixture
 def listener():
     with socket.create_server(("127.0.0.1", 0)) as made:
-        made.settimeout(10)
+        made.settimeout(60)
         yield made
 
 

@@ -40,7 +40,7 @@ def test_it_answers_while_we_do_something_else(network):
     question = arp.Arp(arp.Operation.REQUEST, MAC, mine, bytes(6), gateway)
     kind = ethernet.EtherType.ARP
     link.give(ethernet.Frame(BROADCAST_MAC, MAC, kind, question.emit()).emit())
-    assert answered.wait(20)
+    assert answered.wait(60)
 
 
 def test_forwards(network):

@@ -22,7 +22,7 @@ def machine(paths):
     """A bound socket that speaks to ours."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as made:
         made.bind(str(paths[1]))
-        made.settimeout(10)
+        made.settimeout(60)
         yield made
 
 
@@ -60,7 +60,7 @@ def test_a_peer_that_comes_later(engine, turns, paths, machine, question, is_ans
 
 def test_a_connected_pair(engine, turns, question, is_answer):
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
-    theirs.settimeout(10)
+    theirs.settimeout(60)
     plug = engine.plug(DatagramLink(ours), name="vm")
     theirs.send(question)
     theirs.send(b"")
@@ -97,7 +97,7 @@ def test_a_turn_takes_a_bounded_number(engine, turns, monkeypatch):
 
 def test_what_the_machine_does_not_take_waits_in_order_and_within_a_bound(engine, turns):
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
-    theirs.settimeout(10)
+    theirs.settimeout(60)
     engine.plug(link := DatagramLink(ours), name="vm")
     total = 0
     while not link.lost:

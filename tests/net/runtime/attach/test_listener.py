@@ -19,7 +19,7 @@ def connect(runtime_root):
 
     def go():
         machine = socket.socket(socket.AF_UNIX)
-        machine.settimeout(10)
+        machine.settimeout(60)
         machine.connect(str(runtime_root / "net"))
         made.append(machine)
         return machine

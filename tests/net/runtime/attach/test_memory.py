@@ -60,7 +60,7 @@ def test_frames_may_come_from_any_thread(engine):
     senders = [threading.Thread(target=send) for _ in range(4)]
     for each in senders:
         each.start()
-    assert everything.wait(20)
+    assert everything.wait(60)
     engine.loop.stop()
     for each in (*senders, running):
         each.join()

@@ -17,7 +17,7 @@ from sampan.net.runtime.attach.wrapped import Wrapped
 def peer():
     """The network's end of a stream, and the machine's."""
     ours, theirs = socket.socketpair()
-    theirs.settimeout(10)
+    theirs.settimeout(60)
     yield ours, theirs
     ours.close()
     theirs.close()

@@ -39,7 +39,7 @@ def link(request):
     """A link, and a socket that stands for the kernel's side of the device."""
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
     ours.setblocking(False)
-    theirs.settimeout(10)
+    theirs.settimeout(60)
     made = TapLink(ours.detach(), offload=request.param)
     yield made, theirs
     made.close()

@@ -45,7 +45,7 @@ def network(engine, runtime_root):
 @pytest.fixture
 def machine(network, runtime_root):
     with socket.socket(socket.AF_UNIX) as made:
-        made.settimeout(10)
+        made.settimeout(60)
         made.connect(str(runtime_root / "net"))
         yield made
 

@@ -203,14 +203,14 @@ def served(network, tmp_path, monkeypatch):
     thread = threading.Thread(target=loop.run)
     thread.start()
     yield SimpleNamespace(
-        path=path, server=server, loop=loop, call=lambda work: loop.submit(work).result(10)
+        path=path, server=server, loop=loop, call=lambda work: loop.submit(work).result(60)
     )
-    loop.submit(server.close).result(10)
+    loop.submit(server.close).result(60)
     loop.stop()
-    thread.join(10)
+    thread.join(60)
     loop.close()
 
 
 @pytest.fixture
 def client(served):
-    return Client(served.path, timeout_s=20)
+    return Client(served.path, timeout_s=60)

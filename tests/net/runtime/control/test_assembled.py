@@ -57,7 +57,7 @@ def network():
 def client(network, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     with serving(network, Path("c.sock"), name="test", listens=("stdio",)):
-        yield Client(Path("c.sock"), timeout_s=20)
+        yield Client(Path("c.sock"), timeout_s=60)
 
 
 @pytest.fixture
@@ -69,7 +69,7 @@ def machine(network):
 def server():
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as server:
         server.bind(("127.0.0.1", 0))
-        server.settimeout(20)
+        server.settimeout(60)
         yield server
 
 

@@ -17,7 +17,7 @@ GET = b"GET /v1/network HTTP/1.1\r\nHost: h\r\n\r\n"
 
 def _connect(path):
     connection = socket.socket(socket.AF_UNIX)
-    connection.settimeout(20)
+    connection.settimeout(60)
     connection.connect(str(path))
     return connection
 

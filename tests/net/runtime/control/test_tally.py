@@ -17,7 +17,7 @@ def tally(net):
 @pytest.fixture
 def server():
     with socket.create_server(("127.0.0.1", 0)) as listening:
-        listening.settimeout(20)
+        listening.settimeout(60)
         yield listening
 
 

@@ -33,7 +33,7 @@ class Watcher:
 @pytest.fixture
 def listener():
     with socket.create_server(("127.0.0.1", 0)) as made:
-        made.settimeout(10)
+        made.settimeout(60)
         made.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 19)  # of those it accepts
         yield made
 
@@ -53,7 +53,7 @@ def join(net, listener, remote):
         connection = net.machine.connect(remote, **options)
         net.until(lambda: connection.state == "open")
         made.append(listener.accept()[0])
-        made[-1].settimeout(10)
+        made[-1].settimeout(60)
         net.settle()
         return connection, made[-1]
 
@@ -321,7 +321,7 @@ def test_what_a_finished_machine_sent_still_reaches_a_slow_host(net, join, descr
 
     net.until(take_when_full)
     assert data == text
-    peer.settimeout(10)
+    peer.settimeout(60)
     net.settle()
     assert peer.recv(1) == b""
     peer.close()

@@ -15,7 +15,7 @@ from sampan.net.runtime.host.udp import UdpSockets
 def peer():
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as made:
         made.bind(("127.0.0.1", 0))
-        made.settimeout(10)
+        made.settimeout(60)
         yield made
 
 
@@ -98,7 +98,7 @@ def test_an_error_of_before_does_not_cost_the_datagram_of_now(net, peer, remote)
     net.machine.udp(b"lost", remote, port=5000)
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as later:
         later.bind(address)
-        later.settimeout(10)
+        later.settimeout(60)
         net.machine.udp(b"arrives", remote, port=5000)
         assert later.recv(100) == b"arrives"
     net.settle()

@@ -174,7 +174,7 @@ def test_slow_disk(net, make_service, make_client, tmp_path, monkeypatch):
 
     def write(snapshot):
         writes.append(snapshot)
-        release.wait(20)
+        release.wait(60)
 
     monkeypatch.setattr(service, "_write", write)
     make_client().lease()

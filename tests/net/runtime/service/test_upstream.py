@@ -41,14 +41,14 @@ def upstream(net, asker):
 def udp():
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as peer:
         peer.bind(("127.0.0.1", 0))
-        peer.settimeout(20)
+        peer.settimeout(60)
         yield peer
 
 
 @pytest.fixture
 def tcp():
     with socket.create_server(("127.0.0.1", 0)) as listener:
-        listener.settimeout(20)
+        listener.settimeout(60)
         yield listener
 
 
@@ -90,7 +90,7 @@ def test_tcp_messages_in_pieces(net, upstream, asker, tcp):
     assert upstream.send(query(1, tcp, over_tcp=True))
     connection, _ = tcp.accept()
     with connection:
-        connection.settimeout(20)
+        connection.settimeout(60)
         net.settle()
         assert connection.recv(100) == frame(b"question 1")
         for byte in frame(b"one") + frame(b"two"):

@@ -127,7 +127,7 @@ def test_a_refusal_is_noted_with_what_refused(net, table, events):
 def test_datagrams(net, table, host_address):
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as peer:
         peer.bind(("127.0.0.1", 0))
-        peer.settimeout(10)
+        peer.settimeout(60)
         net.machine.udp(b"question", Endpoint(host_address, peer.getsockname()[1]))
         assert table.records()[0].state == "asked"
         _, source = peer.recvfrom(100)

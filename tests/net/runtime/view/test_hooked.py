@@ -184,7 +184,7 @@ def test_datagrams_pass_without_hooks_for_flows(use, net, host_address):
     use(on_http_request(lambda request: None))
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as peer:
         peer.bind(("127.0.0.1", 0))
-        peer.settimeout(10)
+        peer.settimeout(60)
         net.machine.udp(b"question", Endpoint(host_address, peer.getsockname()[1]))
         assert peer.recv(100) == b"question"
 

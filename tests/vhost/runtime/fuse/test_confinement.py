@@ -43,7 +43,7 @@ def test_nothing_but_the_folder_is_left(folder, who):
         os.chown(folder / "file", 65534, 65534)
     done = subprocess.run(
         [sys.executable, "-c", PROGRAM, folder, who], capture_output=True, text=True, check=False,
-        env={"PYTHONPATH": str(SOURCES)}, timeout=30,
+        env={"PYTHONPATH": str(SOURCES)}, timeout=60,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     confined, text, capabilities, no_new, *others = json.loads(done.stdout)
