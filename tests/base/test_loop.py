@@ -6,7 +6,7 @@ import threading
 
 import pytest
 
-from sampan.base.loop import Loop, LoopClosedError
+from sampan.base.loop import Alarm, Loop, LoopClosedError
 from sampan.base.poller import EDGE, ERROR, READ, WRITE, SelectorPoller
 
 
@@ -195,6 +195,23 @@ def test_timers_in_their_order(loop):
     loop.now = lambda: 101.0
     loop.run_once(0)
     assert called == ["a", "b", "c"]
+
+
+def test_an_alarm_rings_once_at_the_first_time_that_was_asked_for(loop):
+    rung: list[float] = []
+    alarm = Alarm(loop, lambda: rung.append(loop.now()))
+    for when in (107.0, 105.0, 106.0, float("inf")):
+        alarm.set(when)
+    for now in (104.0, 105.0, 106.0, 107.0):
+        loop.now = lambda now=now: now
+        loop.run_once(0)
+    assert rung == [105.0]
+    assert loop._patience() is None
+    alarm.set(108.0)
+    assert loop._patience() == 1.0
+    loop.now = lambda: 108.0
+    loop.run_once(0)
+    assert rung == [105.0, 108.0]
 
 
 def test_a_call_that_raises_costs_nothing_else(loop, caplog):

@@ -275,3 +275,27 @@ class Loop:
         self._poller.close()
         os.close(self._wake_read)
         os.close(self._wake_write)
+
+
+class Alarm:
+    """A call that may be asked for many times before it is made: at the first of those times."""
+
+    __slots__ = ("_callback", "_loop", "_timer", "_when")
+
+    def __init__(self, loop: Loop, callback: Callable[[], None]) -> None:
+        self._loop = loop
+        self._callback = callback
+        self._when = math.inf
+        self._timer: Timer | None = None
+
+    def set(self, when: float) -> None:
+        """Call when the loop's `now()` has reached `when`, unless it does so before anyway."""
+        if when < self._when:
+            if self._timer is not None:
+                self._timer.cancel()
+            self._when = when
+            self._timer = self._loop.call_at(when, self._ring)
+
+    def _ring(self) -> None:
+        self._when, self._timer = math.inf, None
+        self._callback()

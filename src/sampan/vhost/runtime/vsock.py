@@ -13,14 +13,13 @@ for credit.
 
 from __future__ import annotations
 
-import math
 import socket
 from collections import deque
 from collections.abc import Callable, Iterable
 from functools import partial
 from typing import TypeAlias, assert_never
 
-from sampan.base.loop import Loop, Timer
+from sampan.base.loop import Alarm, Loop
 from sampan.base.poller import CLOSED, EDGE, READ, WRITE
 from sampan.vhost.core import vsock_event
 from sampan.vhost.core.error import RemoteProtocolError
@@ -57,8 +56,8 @@ class VsockDevice:
         self._ends: dict[Connection, HostEnd] = {}
         self._readable: deque[HostEnd] = deque()
         self._is_settling = self._is_sending = False
-        self._is_telling = False  # the driver will be told of what it sent
-        self._deadline: Timer | None = None  # it may be sooner than is needed
+        self._telling = Alarm(loop, self._tell_of_transmitted)
+        self._deadline = Alarm(loop, self._deadline_passed)
 
     def __len__(self) -> int:
         """How many connections there are."""
@@ -151,9 +150,8 @@ class VsockDevice:
             reader.give_back()
             if reader.silent >= reader.ring.size // 4:
                 self._tell_of_transmitted()
-            elif not self._is_telling:
-                self._is_telling = True
-                self._loop.call_at(self._loop.now() + TELL_S, self._tell)
+            else:
+                self._telling.set(self._loop.now() + TELL_S)
         self._transmit_soon()
 
     def _tell_of_transmitted(self) -> None:
@@ -288,7 +286,7 @@ class VsockDevice:
             self._receive()
         except RemoteProtocolError as error:
             self._fail(error)
-        self._heed_deadline()
+        self._deadline.set(self._switchboard.next_timer())
 
     def _receive(self) -> None:
         writer, backend, switchboard = self._writer, self._backend, self._switchboard
@@ -389,20 +387,7 @@ class VsockDevice:
         except RemoteProtocolError as error:
             self._fail(error)
 
-    def _tell(self) -> None:
-        self._is_telling = False
-        self._tell_of_transmitted()
-
-    def _heed_deadline(self) -> None:
-        """See to it that the switchboard's timer fires in time."""
-        when = self._switchboard.next_timer()
-        if when != math.inf and (self._deadline is None or when < self._deadline.when):
-            if self._deadline is not None:
-                self._deadline.cancel()
-            self._deadline = self._loop.call_at(when, self._timer_fired)
-
-    def _timer_fired(self) -> None:
-        self._deadline = None
+    def _deadline_passed(self) -> None:
         self._act(self._switchboard.timer_fired(self._loop.now()))
         self._settle_soon()
 
