@@ -10,10 +10,7 @@ from pathlib import Path
 
 import msgspec
 
-from sampan.base import fs
 from sampan.desktop import network
-from sampan.machine import document
-from sampan.machine.error import MachineError
 from sampan.machine.lifecycle import POWER_OFF_DEADLINE_S
 from sampan.machine.registry import place
 
@@ -49,8 +46,7 @@ def write(folder: Path, setup: Setup) -> None:
         UsageError: a path in it is not UTF-8.
         OSError: the disk is full, …
     """
-    data = document.encode(setup, name=place.SETUP)
-    fs.write_atomically(folder / place.SETUP, data, mode=0o600)
+    place.write(folder / place.SETUP, setup)
 
 
 def read(folder: Path) -> Setup | None:
@@ -59,14 +55,4 @@ def read(folder: Path) -> Setup | None:
     Raises:
         SampanError: it cannot be read, or is of a later version.
     """
-    path = folder / place.SETUP
-    try:
-        data = path.read_bytes()
-    except FileNotFoundError:
-        return None
-    except OSError as error:
-        raise MachineError(f"{path}: cannot be read: {error.strerror}") from error
-    found = document.decode(data, Setup, name=str(path))
-    if found.version > VERSION:
-        raise MachineError(f"{path}: written by a later Sampan", hint="use that, or a later one")
-    return found
+    return place.read(folder / place.SETUP, Setup, VERSION)

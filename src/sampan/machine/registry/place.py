@@ -17,7 +17,7 @@ import shutil
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 import msgspec
 
@@ -30,7 +30,6 @@ from sampan.machine.registry import record
 from sampan.machine.registry.record import VERSION, Made, Run
 
 _log = log.get(__name__)
-_Document = TypeVar("_Document", Made, Run)
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,62}")
 _FOREIGN = re.compile(r"[^A-Za-z0-9_.-]+")
 _MAX_BASE = 56  # room for a number
@@ -43,6 +42,17 @@ SETUP = "setup.json"
 """How it is run, as opposed to what it is; written and read by whoever runs machines."""
 FILES = (CONSOLE_LOG, f"{CONSOLE_LOG}.1", SUPERVISOR_LOG, TTY, SUSPENDED, SETUP, RUN, MADE, LOCK)
 """All that is in a machine's folder by itself, in the order of removal."""
+
+
+class Versioned(Protocol):
+    """A document that says of which version of its form it is."""
+
+    @property
+    def version(self) -> int:
+        """Counts from 1; who knows a version can read those before it."""
+
+
+_Document = TypeVar("_Document", bound=Versioned)
 
 
 def is_name(text: str) -> bool:
@@ -73,8 +83,8 @@ def is_entry(text: str) -> bool:
     return text not in ("", ".", "..") and "/" not in text and "\0" not in text
 
 
-def read(path: Path, kind: type[_Document]) -> _Document | None:
-    """The document at `path`; None if there is none.
+def read(path: Path, kind: type[_Document], latest: int = VERSION) -> _Document | None:
+    """The document at `path`, of a version up to `latest`; None if there is none.
 
     Raises:
         SampanError: it cannot be read, or is of a later version.
@@ -86,12 +96,12 @@ def read(path: Path, kind: type[_Document]) -> _Document | None:
     except OSError as error:
         raise MachineError(f"{path}: cannot be read: {error.strerror}") from error
     found = document.decode(data, kind, name=str(path))
-    if found.version > VERSION:
+    if found.version > latest:
         raise MachineError(f"{path}: written by a later Sampan", hint="use that, or a later one")
     return found
 
 
-def write(path: Path, value: Made | Run) -> None:
+def write(path: Path, value: msgspec.Struct) -> None:
     """Replace the document at `path`.
 
     Raises:
