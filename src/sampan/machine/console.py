@@ -16,6 +16,7 @@ from typing import cast
 
 import msgspec
 
+from sampan.machine.bell import Bell
 from sampan.machine.error import MachineEndedError, MachineTimeoutError
 
 DEFAULT_TRANSCRIPT_CHARS = 1 << 20
@@ -125,10 +126,9 @@ class Console(asyncio.Protocol):
 
     def __init__(self, *, transcript_chars: int = DEFAULT_TRANSCRIPT_CHARS) -> None:
         self.transcript = Transcript(transcript_chars)
-        self._loop = asyncio.get_running_loop()
         self._cursor = 0
         self._sinks: list[Callable[[bytes], None]] = []
-        self._waiting: set[asyncio.Future[None]] = set()
+        self._bell = Bell()
         self._transport: asyncio.Transport | None = None
         self._lines = 0
         self._holds = 0
@@ -158,7 +158,7 @@ class Console(asyncio.Protocol):
                 while (found := self.transcript.search(pattern, self._cursor)) is None:
                     if self._ended:
                         raise MachineEndedError(self._missed("the machine ended without", pattern))
-                    await self._changed()
+                    await self._bell.wait()
         except TimeoutError:
             message = self._missed(f"after {timeout_s:g} s the console has not shown", pattern)
             raise MachineTimeoutError(message) from None
@@ -174,7 +174,7 @@ class Console(asyncio.Protocol):
         while (found := self.transcript.search(pattern, 0)) is None:
             if self._ended:
                 raise MachineEndedError(self._missed("the machine ended without", pattern))
-            await self._changed()
+            await self._bell.wait()
         return found[0]
 
     def send(self, text: str | bytes) -> None:
@@ -204,7 +204,7 @@ class Console(asyncio.Protocol):
     async def closed(self) -> None:
         """Wait until the machine said its last word."""
         while not self._ended:
-            await self._changed()
+            await self._bell.wait()
 
     @contextmanager
     def held(self) -> Iterator[None]:
@@ -230,7 +230,7 @@ class Console(asyncio.Protocol):
         self.transcript.append(data)
         for sink in self._sinks:
             sink(data)
-        self._wake()
+        self._bell.ring()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Part of `asyncio.Protocol`."""
@@ -242,20 +242,7 @@ class Console(asyncio.Protocol):
     def _end_if_over(self) -> None:
         if not (self._lines or self._holds or self._ended):
             self._ended = True
-            self._wake()
-
-    async def _changed(self) -> None:
-        future: asyncio.Future[None] = self._loop.create_future()
-        self._waiting.add(future)
-        try:
-            await future
-        finally:
-            self._waiting.discard(future)
-
-    def _wake(self) -> None:
-        for future in self._waiting:
-            if not future.done():
-                future.set_result(None)
+            self._bell.ring()
 
     def _missed(self, what: str, pattern: re.Pattern[str]) -> str:
         return f"{what} {pattern.pattern!r}; its last lines:\n{self.transcript.tail()}"

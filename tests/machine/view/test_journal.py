@@ -142,4 +142,4 @@ def test_a_follower_that_leaves_is_forgotten(journal):
         await following.aclose()
 
     asyncio.run(run())
-    assert journal._waiting == set()
+    assert journal._bell._waiting == set()

@@ -6,7 +6,6 @@ beyond that: whoever reads slowly, or not at all, slows the program in the machi
 
 from __future__ import annotations
 
-import asyncio
 from collections import deque
 from collections.abc import Mapping
 from typing import Any, Self
@@ -18,6 +17,7 @@ from sampan.base.agent.session import Event
 from sampan.errors import SampanError
 from sampan.machine.agent.error import AgentError
 from sampan.machine.agent.link import Link, lost
+from sampan.machine.bell import Bell
 
 
 class _Asked(msgspec.Struct, frozen=True):
@@ -41,7 +41,7 @@ class Channel:
         self._output: deque[tuple[int, bytes]] = deque()
         self._answer: _Answer | None = None
         self._error: SampanError | None = None
-        self._waiting: set[asyncio.Future[None]] = set()
+        self._bell = Bell()
         try:
             body = msgspec.json.encode(_Asked(method, params))
         except UnicodeEncodeError as error:
@@ -70,7 +70,7 @@ class Channel:
                 raise self._error
             if self._answer is not None:
                 return None
-            await self._changed()
+            await self._bell.wait()
         stream, data = self._output.popleft()
         self._link.consumed(self._number, len(data))
         return stream, data
@@ -85,7 +85,7 @@ class Channel:
             if self._link.room(self._number):
                 sent = self._link.send(self._number, 0, bytes(left[: session.WINDOW]))
             if not sent:
-                await self._changed()
+                await self._bell.wait()
             left = left[sent:]
         return not self.is_over
 
@@ -127,22 +127,9 @@ class Channel:
                 self._error = AgentError(f"the agent's answer makes no sense: {error}")
         elif event.kind == session.RESET:
             self._error = AgentError("the agent has too much to do, and refused the call")
-        self._wake()
+        self._bell.ring()
 
     def lost(self, why: str) -> None:
         """See `Owner`."""
         self._error = lost(why)
-        self._wake()
-
-    async def _changed(self) -> None:
-        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._waiting.add(future)
-        try:
-            await future
-        finally:
-            self._waiting.discard(future)
-
-    def _wake(self) -> None:
-        for future in self._waiting:
-            if not future.done():
-                future.set_result(None)
+        self._bell.ring()

@@ -16,6 +16,7 @@ from sampan.base import log
 from sampan.base.agent import session, wire
 from sampan.base.agent.session import Caller, ChannelLimitError, Event
 from sampan.machine.agent.error import AgentError, AgentLostError, NoAgentError
+from sampan.machine.bell import Bell
 from sampan.machine.view.event import AgentDown
 from sampan.machine.view.event import Event as MachineEvent
 
@@ -47,7 +48,7 @@ class Link:
         self._owners: dict[int, Owner] = {}
         self._plugs: list[Plug] = []
         self._again: asyncio.TimerHandle | None = None
-        self._waiting: set[asyncio.Future[None]] = set()
+        self._bell = Bell()
         self._is_paused = False
         self._why_down = ""
         self.is_ended = False
@@ -69,7 +70,7 @@ class Link:
                 while not self.is_up:
                     if self.is_ended:
                         raise NoAgentError("no agent answers: the machine has ended")
-                    await self._changed()
+                    await self._bell.wait()
         except TimeoutError:
             raise self.absent(deadline_s or 0.0) from None
 
@@ -201,7 +202,7 @@ class Link:
         for event in self._session.events():
             if event.kind == session.UP:
                 self.info = event.data[:MAX_INFO]
-                self._wake()
+                self._bell.ring()
             elif event.kind == session.DOWN:
                 self._drop(event.data.decode(errors="replace"))
             else:
@@ -220,26 +221,13 @@ class Link:
         owners, self._owners = self._owners, {}
         for owner in owners.values():
             owner.lost(why)
-        self._wake()
+        self._bell.ring()
 
     def _flush(self) -> None:
         if self._plugs and not self._is_paused:
             data = self._session.data_to_send()
             if data:
                 self._plugs[-1].transport.write(data)
-
-    async def _changed(self) -> None:
-        future: asyncio.Future[None] = self._loop.create_future()
-        self._waiting.add(future)
-        try:
-            await future
-        finally:
-            self._waiting.discard(future)
-
-    def _wake(self) -> None:
-        for future in self._waiting:
-            if not future.done():
-                future.set_result(None)
 
 
 class Plug(asyncio.Protocol):

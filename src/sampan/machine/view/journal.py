@@ -7,7 +7,6 @@ was forgotten it is told how many it missed. All of it belongs to one event loop
 
 from __future__ import annotations
 
-import asyncio
 from collections import deque
 from collections.abc import AsyncIterator, Callable
 
@@ -15,6 +14,7 @@ from msgspec.structs import replace
 
 from sampan.base.clock import Clock, SystemClock
 from sampan.machine import qmp
+from sampan.machine.bell import Bell
 from sampan.machine.model import End, Ending
 from sampan.machine.view.event import (
     Ended,
@@ -41,7 +41,7 @@ class Journal:
         self._kept: deque[Event] = deque(maxlen=kept)
         self._last = 0
         self._over = False
-        self._waiting: set[asyncio.Future[None]] = set()
+        self._bell = Bell()
         self._listeners: list[Callable[[Event], None]] = []
 
     @property
@@ -63,9 +63,7 @@ class Journal:
         self._kept.append(stamped)
         for listener in self._listeners:
             listener(stamped)
-        for future in self._waiting:
-            if not future.done():
-                future.set_result(None)
+        self._bell.ring()
         return stamped
 
     def noticed(self, notice: qmp.Notice) -> None:
@@ -112,15 +110,5 @@ class Journal:
                 yield event
             if self._over:
                 return
-            await self._grown(since)
-
-    async def _grown(self, since: int) -> None:
-        """Wait until there is an event after `since`."""
-        if self._last > since:
-            return
-        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._waiting.add(future)
-        try:
-            await future
-        finally:
-            self._waiting.discard(future)
+            if self._last <= since:
+                await self._bell.wait()
