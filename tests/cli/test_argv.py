@@ -82,6 +82,8 @@ def pkg_build():
         ("build -pubish 1:2", "build --pubish 1:2"),
         ("biuld -format tar", "biuld -format tar"),
         ("build -format", "build --format"),
+        ("build a.yml -json -cache", "--json --cache"),
+        ("-cache", "--cache"),
         ("", ""),
     ],
 )

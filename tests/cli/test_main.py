@@ -103,6 +103,16 @@ def test_flag_without_its_value(sampan, words, command):
     assert said.err.endswith(f"hint: see sampan {command} --help\n")
 
 
+@pytest.mark.parametrize("words", ["ps --cache", "ps -all -cache", "-q ps --mirror"])
+def test_global_flag_without_its_value(sampan, words):
+    said = sampan(*words.split())
+    assert said.status == 2
+    assert said.err == (
+        f"sampan: Option '--{words.split()[-1].strip('-')}' requires an argument.\n"
+        "  hint: see sampan --help\n"
+    )
+
+
 def test_errors_as_objects(sampan):
     said = sampan("version", "-shrt", "-json")
     assert said.error["code"] == 2

@@ -3,7 +3,8 @@
 Two habits of LinuxKit's users are understood everywhere: long flags with one dash (`-format
 tar`, `-publish=8080:80`), and global flags after the verb (`sampan build -q web.yml`). The
 work is a pure function of the words and of the option tables of the commands they name;
-whatever is unknown is left for click to complain about, spelled so that its guess is a good one.
+whatever is unknown is left for click to complain about, spelled so that its guess is a good one;
+of a global flag whose value is missing at the end of the line, click gets to see that alone.
 """
 
 from __future__ import annotations
@@ -88,6 +89,8 @@ def rewrite(root: click.Group, arguments: Sequence[str]) -> list[str]:
         table = _owner(word, options, globals_)
         taken = _take(table, word, words)
         (front if table is globals_ else rest).extend(taken)
+        if table is globals_ and len(taken) == 1 and not words and table.find(*taken)[1]:
+            return front  # its value is missing: at the front it would take the verb for that
     return [*front, *rest]
 
 

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from sampan.base import log, proc
 from sampan.base.progress import Progress
-from sampan.machine import accel, qmp, usernet
+from sampan.machine import accel, interface, qmp, usernet
 from sampan.machine.agent.link import Link, Plug
 from sampan.machine.console import Console, Line
 from sampan.machine.control import Control
@@ -286,7 +286,12 @@ class QemuDriver:
         self._virtiofsd = virtiofsd
 
     def verdict(self, spec: MachineSpec, root: Path) -> Verdict:
-        """See `Driver.verdict`."""
+        """See `Driver.verdict`.
+
+        Raises:
+            MachineError: the host's device that it is to be connected to cannot be used.
+        """
+        interface.check(spec)
         if spec.accel is None:
             return accel.choose(spec.arch, root)
         return accel.require(spec.arch, spec.accel, root)
