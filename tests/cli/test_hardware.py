@@ -54,3 +54,23 @@ def test_flags_are_above_a_document():
     assert changed.arch is Arch.ARM64
     with pytest.raises(UsageError):
         hardware.altered(spec, hardware.Flags(mem="1M"))
+
+
+@pytest.mark.parametrize(
+    ("words", "message", "hint"),
+    [
+        (
+            ["--iso"],
+            "--iso is not there yet: this version runs kernel+initrd systems only",
+            "flags",
+        ),
+        (["-qemu", "q"], "--qemu is not there: QEMU is found by PATH", "first in PATH"),
+        (["--vpnkit", "v"], "--vpnkit is not there: the network is Sampan's own", "vpnkit,PATH"),
+        (["--vpnkit-uuid", "u"], "--vpnkit-uuid is not there", "--ip ADDRESS"),
+    ],
+)
+def test_flags_that_linuxkit_had(sampan, words, message, hint):
+    said = sampan("run", *words, "web")
+    assert said.status == 2
+    assert message in said.err
+    assert hint in said.err

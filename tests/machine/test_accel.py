@@ -30,6 +30,17 @@ def test_the_answer_is_remembered_for_this_boot(fake_qemu, runtime_root, monkeyp
     assert accel.choose(Arch.AMD64, runtime_root) == Verdict(Accelerator.KVM)
 
 
+def test_what_is_remembered_is_had_without_running_anything(fake_qemu, runtime_root, monkeypatch):
+    assert accel.remembered(Arch.AMD64, runtime_root) is None
+    found = accel.choose(Arch.AMD64, runtime_root)
+    monkeypatch.setattr(accel, "probe", None)
+    assert accel.remembered(Arch.AMD64, runtime_root) == found
+    monkeypatch.setattr("sampan.machine.state.boot_id", lambda: "the next boot")
+    assert accel.remembered(Arch.AMD64, runtime_root) is None
+    monkeypatch.setattr("shutil.which", lambda *_args, **_options: None)
+    assert accel.remembered(Arch.AMD64, runtime_root) is None
+
+
 def test_damaged_memory_is_no_obstacle(fake_qemu, runtime_root):
     (runtime_root / "accel-amd64.json").write_bytes(b"{}")
     assert accel.choose(Arch.AMD64, runtime_root).accel is Accelerator.TCG

@@ -26,18 +26,30 @@ class Flags(NamedTuple):
     kernel: bool = False  # kept for those who type it: there is only this way to boot so far
 
 
-class _Later(NamedTuple):
-    """A flag that people know and that a later version brings."""
+class _Known(NamedTuple):
+    """A flag that LinuxKit's users know and that is refused: what to say, if it will never come."""
 
     name: str
     takes_value: bool = True
+    says: str = ""
+    hint: str = ""
 
 
-_LATER = (
-    _Later("--fw"),
-    _Later("--iso", takes_value=False), _Later("--squashfs", takes_value=False),
-    _Later("--uefi", takes_value=False),
-)  # fmt: skip
+_PATH = "put the folder of the one you want first in PATH"
+_REFUSED = {
+    known.name: known
+    for known in (
+        _Known("--fw"),
+        _Known("--iso", takes_value=False), _Known("--squashfs", takes_value=False),
+        _Known("--uefi", takes_value=False),
+        _Known("--qemu", says="QEMU is found by PATH", hint=_PATH),
+        _Known("--hyperkit", says="HyperKit is found by PATH", hint=_PATH),
+        _Known("--vpnkit", says="the network is Sampan's own",
+               hint="to join one that is served elsewhere: --networking vpnkit,PATH"),
+        _Known("--vpnkit-uuid", says="addresses are kept by the machine's MAC address",
+               hint="to choose the address: --ip ADDRESS"),
+    )
+}  # fmt: skip
 _OPTIONS = (
     click.option("--cpus", type=int, help="Number of processors.  [default: 1]"),
     click.option(
@@ -57,7 +69,7 @@ _OPTIONS = (
 
 
 def options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Give `command` these flags, as one argument `computer`; and those of later versions, refused."""
+    """Give `command` these flags, as one argument `computer`; and those of LinuxKit, refused."""
 
     @functools.wraps(command)
     def gathered(*args: Any, **given: Any) -> object:  # noqa: ANN401
@@ -65,10 +77,10 @@ def options(command: Callable[..., Any]) -> Callable[..., Any]:
         return command(*args, computer=Flags(**own), **given)
 
     wrapped: Callable[..., Any] = gathered
-    for later in _LATER:
-        kind: dict[str, Any] = {"multiple": True} if later.takes_value else {"is_flag": True}
+    for known in _REFUSED.values():
+        kind: dict[str, Any] = {"multiple": True} if known.takes_value else {"is_flag": True}
         wrapped = click.option(
-            later.name, hidden=True, expose_value=False, callback=_refuse, **kind
+            known.name, hidden=True, expose_value=False, callback=_refuse, **kind
         )(wrapped)
     for option in reversed(_OPTIONS):
         wrapped = option(wrapped)
@@ -118,9 +130,12 @@ def altered(spec: MachineSpec, flags: Flags) -> MachineSpec:
 
 def _refuse(context: click.Context, option: click.Parameter, value: object) -> None:
     del context
+    known = _REFUSED[option.opts[0]]
+    if value and known.says:
+        raise UsageError(f"{known.name} is not there: {known.says}", hint=known.hint)
     if value:
         raise UsageError(
-            f"{option.opts[0]} is not there yet: this version runs kernel+initrd systems only",
+            f"{known.name} is not there yet: this version runs kernel+initrd systems only",
             hint="see sampan run --help for the flags it has",
         )
 

@@ -57,15 +57,23 @@ def choose(arch: Arch, root: Path) -> Verdict:
     native = Accelerator.HVF if sys.platform == "darwin" else Accelerator.KVM
     if arch is not host_arch():
         return Verdict(Accelerator.TCG, f"{arch} is not the architecture of this computer")
-    memory = root / f"accel-{arch}.json"
-    key = (state.boot_id(), str(program), str(program.stat().st_mtime_ns), str(_may_use_kvm()))
-    if (remembered := _recall(memory)) is not None and remembered.key == key:
-        return remembered.verdict
+    if (known := _remembered(arch, root, program)) is not None:
+        return known
     why = probe(arch, native, root)
     verdict = Verdict(native) if why is None else Verdict(Accelerator.TCG, why)
     _log.info("accelerator %s %s", verdict.accel, verdict.why)
-    fs.write_atomically(memory, msgspec.json.encode(_Remembered(key, verdict)), durable=False)
+    said = msgspec.json.encode(_Remembered(_key(program), verdict))
+    fs.write_atomically(_memory(arch, root), said, durable=False)
     return verdict
+
+
+def remembered(arch: Arch, root: Path) -> Verdict | None:
+    """What `choose` found out here before, if nothing changed since; nothing is run for it."""
+    try:
+        program = proc.find_tool(qemu_argv.program(arch))
+    except ToolMissingError:
+        return None
+    return _remembered(arch, root, program)
 
 
 def require(arch: Arch, wanted: Accelerator, root: Path) -> Verdict:
@@ -126,6 +134,21 @@ def _firmware(arch: Arch) -> bytes:
     if arch is Arch.ARM64:
         return _ARM_PROBE.ljust(_FIRMWARE_BYTES, b"\0")
     return bytes(_FIRMWARE_BYTES - 16) + _X86_PROBE.ljust(16, b"\xf4")
+
+
+def _memory(arch: Arch, root: Path) -> Path:
+    return root / f"accel-{arch}.json"
+
+
+def _key(program: Path) -> tuple[str, ...]:
+    """All that a verdict depends on."""
+    changed = str(program.stat().st_mtime_ns)
+    return (state.boot_id(), str(program), changed, str(_may_use_kvm()))
+
+
+def _remembered(arch: Arch, root: Path, program: Path) -> Verdict | None:
+    found = _recall(_memory(arch, root))
+    return found.verdict if found is not None and found.key == _key(program) else None
 
 
 def _may_use_kvm() -> bool:

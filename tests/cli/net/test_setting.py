@@ -52,10 +52,13 @@ def test_vpnkits_gateway_brings_its_subnet(parse):
 
 def test_files(parse, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    said = parse("--leases", "l", "--har", "h", "--hosts", "a", "--hosts", "/b")
+    (tmp_path / "a").touch()
+    said = parse("--leases", "l", "--har", "h", "--hosts", "a", "--hosts", "/dev/null")
     assert said.leases_file == tmp_path / "l"
     assert said.har_file == tmp_path / "h"
-    assert [str(each) for each in said.hosts_files] == [str(tmp_path / "a"), "/b"]
+    assert [str(each) for each in said.hosts_files] == [str(tmp_path / "a"), "/dev/null"]
+    with pytest.raises(UsageError, match="--hosts b: there is no such file"):
+        parse("--hosts", "b")
 
 
 def test_machines(parse):

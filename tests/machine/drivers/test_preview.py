@@ -4,6 +4,7 @@ import pytest
 
 from sampan.machine import Accelerator, Arch, MachineSpec, Network, Share, Vsock, accel
 from sampan.machine.drivers import preview
+from sampan.machine.model import Verdict
 
 SPEC = MachineSpec(kernel=Path("k"), network=Network.NONE, arch=Arch.AMD64)
 
@@ -35,16 +36,27 @@ def test_sockets_of_vsock_have_short_paths(driver):
     assert "=/run/vm" in " ".join(preview.command_line(driver, spec, "/run/vm"))
 
 
-def test_a_likely_accelerator(monkeypatch):
+def test_a_likely_accelerator(monkeypatch, tmp_path):
     asked = MachineSpec(kernel=Path("k"), accel=Accelerator.KVM)
-    assert preview.likely_accelerator(asked) is Accelerator.KVM
+    assert preview.likely_accelerator(asked, tmp_path) is Accelerator.KVM
     here = accel.host_arch()
     foreign = next(arch for arch in Arch if arch is not here)
-    assert preview.likely_accelerator(MachineSpec(kernel=Path("k"), arch=foreign)) == "tcg"
+    assert (
+        preview.likely_accelerator(MachineSpec(kernel=Path("k"), arch=foreign), tmp_path) == "tcg"
+    )
     monkeypatch.setattr(preview, "_KVM", "/nowhere")
     monkeypatch.setattr(accel, "host_arch", lambda: Arch.AMD64)
-    assert preview.likely_accelerator(SPEC) is Accelerator.TCG
+    assert preview.likely_accelerator(SPEC, tmp_path) is Accelerator.TCG
     monkeypatch.setattr(preview, "_KVM", "/dev/null")
-    assert preview.likely_accelerator(SPEC) is Accelerator.KVM
+    assert preview.likely_accelerator(SPEC, tmp_path) is Accelerator.KVM
     monkeypatch.setattr("sys.platform", "darwin")
-    assert preview.likely_accelerator(SPEC) is Accelerator.HVF
+    assert preview.likely_accelerator(SPEC, tmp_path) is Accelerator.HVF
+
+
+def test_what_was_found_out_is_believed(monkeypatch, tmp_path):
+    monkeypatch.setattr(accel, "host_arch", lambda: Arch.AMD64)
+    monkeypatch.setattr(preview, "_KVM", "/dev/null")
+    found = {tmp_path: Verdict(Accelerator.TCG, "kvm crashed")}
+    monkeypatch.setattr(accel, "remembered", lambda _arch, root: found.get(root))
+    assert preview.likely_accelerator(SPEC, tmp_path) is Accelerator.TCG
+    assert "-accel tcg" in " ".join(preview.command_line("qemu", SPEC, f"{tmp_path}/vm"))

@@ -100,6 +100,14 @@ def _split(domain: str, servers: list[Server]) -> Split:
     return Split(domain, tuple(servers))
 
 
+def _hosts(values: tuple[str, ...]) -> dict[str, object]:
+    """Files that are there: one that comes later is followed, one misspelt would never be missed."""
+    for each in values:
+        if not Path(each).exists():
+            raise UsageError(f"--hosts {each}: there is no such file", hint="an empty one will do")
+    return {"hosts_files": tuple(Path(each).absolute() for each in values)}
+
+
 def _publish(values: tuple[str, ...]) -> dict[str, object]:
     from sampan.cli.net.forward import parse
 
@@ -190,8 +198,7 @@ ROWS = (
         "Ask this resolver, for all names or those of a domain; or those of a resolv.conf; "
         "repeat.  [default: what this host asks]", _dns, multiple=True),
     Row(("--hosts",), "FILE", "More names, as in hosts(5); followed; repeat.  [default: /etc/hosts]",
-        lambda values: {"hosts_files": tuple(Path(each).absolute() for each in values)},
-        multiple=True),
+        _hosts, multiple=True),
     Row(("--domain",), "NAME", "What machines' names are below.  [default: sampan.internal]",
         _field("domain")),
     Row(("--search",), "DOMAIN", "A search domain for machines; repeat.", _field("search"),

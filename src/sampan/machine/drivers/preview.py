@@ -10,6 +10,7 @@ import os
 import sys
 from collections.abc import Callable
 from itertools import count
+from pathlib import Path
 
 from sampan.machine import accel
 from sampan.machine.device import ShareKind
@@ -29,12 +30,17 @@ def command_line(driver: str, spec: MachineSpec, folder: str) -> tuple[str, ...]
     return _BUILDERS[driver](spec, folder)
 
 
-def likely_accelerator(spec: MachineSpec) -> Accelerator:
-    """The accelerator of a machine, by what is usual; whether a guest runs on it is not tried."""
+def likely_accelerator(spec: MachineSpec, root: Path) -> Accelerator:
+    """The accelerator of a machine: what an earlier run found out here, else what is usual.
+
+    `root` is the runtime folder of all machines. Whether a guest runs on it is not tried.
+    """
     if spec.accel is not None:
         return spec.accel
     if spec.arch is not accel.host_arch():
         return Accelerator.TCG
+    if (verdict := accel.remembered(spec.arch, root)) is not None:
+        return verdict.accel
     if sys.platform == "darwin":
         return Accelerator.HVF
     return Accelerator.KVM if os.access(_KVM, os.R_OK | os.W_OK) else Accelerator.TCG
@@ -52,7 +58,7 @@ def _qemu(spec: MachineSpec, folder: str) -> tuple[str, ...]:
         share_paths=tuple(f"{folder}/share{number}" for number in range(len(served))),
         vsock_path=f"{folder}/vsock" if spec.vsock else "",
     )
-    return qemu_argv.build(spec, accel=likely_accelerator(spec), wiring=wiring)
+    return qemu_argv.build(spec, accel=likely_accelerator(spec, Path(folder).parent), wiring=wiring)
 
 
 def _vfkit(spec: MachineSpec, folder: str) -> tuple[str, ...]:
