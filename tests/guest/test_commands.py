@@ -23,14 +23,15 @@ import pytest
 
 from sampan.base import proc
 from sampan.base.loop import Loop
+from sampan.net.runtime.forward.line import Held
 from sampan.net.runtime.forward.multiplexed import MultiplexedForwards
 from sampan.net.services.forward import Forward
 
-pytestmark = [pytest.mark.guest, pytest.mark.slow, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.guest, pytest.mark.slow, pytest.mark.timeout(1800)]
 TESTS = Path(__file__).parents[1]
 SYSTEM = Path(__file__).parent / "systems" / "linuxkit.yml"
 COMMAND = (sys.executable, "-m", "sampan")
-BOOT_S = 180
+BOOT_S = 300
 MIB = 1 << 20
 
 
@@ -241,12 +242,12 @@ def test_the_forwarder(running, linuxkit):
     with socket.socket(socket.AF_UNIX) as stream:
         stream.connect(f"{linuxkit}-state/guest.0000f3a5")
         loop = Loop()
-        forwards = MultiplexedForwards(loop, stream)
+        forwards = MultiplexedForwards(loop, Held(loop, stream))
         forward = forwards.expose(Forward(guest_port=22))
         thread = threading.Thread(target=loop.run)
         thread.start()
         try:
-            with socket.create_connection((forward.bind, forward.port), timeout=60) as client:
+            with socket.create_connection((forward.bind, forward.port), timeout=300) as client:
                 assert client.recv(4) == b"SSH-"
         finally:
             loop.submit(forwards.close).result()

@@ -12,6 +12,7 @@ from sampan.base.loop import Loop
 from sampan.guest.agent.fault import AgentError
 from sampan.guest.tool import forwarder, mux
 from sampan.net.link.multiplex import Destination, Protocol
+from sampan.net.runtime.forward.line import Held
 from sampan.net.runtime.forward.multiplexed import MultiplexedForwards
 from sampan.net.services.forward import Forward
 
@@ -40,7 +41,7 @@ def address(tmp_path):
     yield path
     relay.is_stopping = True
     connect(path).close()
-    thread.join(20)
+    thread.join(60)
     relay.close()
 
 
@@ -60,7 +61,7 @@ def expose(loop, address, lost):
     """Forwards of a host that is connected to it."""
     with connect(address) as stream:
         made = loop.submit(
-            lambda: MultiplexedForwards(loop, stream, over=lambda error: lost.set())
+            lambda: MultiplexedForwards(loop, Held(loop, stream), over=lambda error: lost.set())
         ).result()
         yield lambda *given: loop.submit(lambda: made.expose(*given)).result()
         loop.submit(made.close).result()
@@ -103,7 +104,7 @@ def both(expose, echo):
 
 def talk(forward, data):
     """Say it all and the end, and hear what comes until the end."""
-    with socket.create_connection((forward.bind, forward.port), timeout=20) as connection:
+    with socket.create_connection((forward.bind, forward.port), timeout=60) as connection:
 
         def say():
             connection.sendall(data)
@@ -144,7 +145,7 @@ def test_nobody_listens(expose, both):
         for forward in (refusing, expose(Forward(guest_port=0), missing)):
             with (
                 pytest.raises(ConnectionResetError),
-                socket.create_connection((forward.bind, forward.port), timeout=20) as client,
+                socket.create_connection((forward.bind, forward.port), timeout=60) as client,
             ):
                 client.recv(1)
     assert talk(both[0], b"the session goes on") == b"the session goes on"
@@ -162,7 +163,7 @@ def test_a_client_that_reads_nothing_holds_up_nobody(both):
 def test_a_server_that_breaks_resets(expose):
     with socket.create_server(("127.0.0.1", 0)) as server:
         forward = expose(Forward(guest_port=server.getsockname()[1]))
-        with socket.create_connection((forward.bind, forward.port), timeout=20) as client:
+        with socket.create_connection((forward.bind, forward.port), timeout=60) as client:
             connection, _ = server.accept()
             connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, forwarder._RESET)
             connection.close()
@@ -173,11 +174,11 @@ def test_a_server_that_breaks_resets(expose):
 def test_a_client_that_breaks_resets_the_server(expose):
     with socket.create_server(("127.0.0.1", 0)) as server:
         forward = expose(Forward(guest_port=server.getsockname()[1]))
-        client = socket.create_connection((forward.bind, forward.port), timeout=20)
+        client = socket.create_connection((forward.bind, forward.port), timeout=60)
         connection, _ = server.accept()
         client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, forwarder._RESET)
         client.close()
-        connection.settimeout(20)
+        connection.settimeout(60)
         with connection, pytest.raises(ConnectionResetError):
             connection.recv(1)
 
@@ -196,13 +197,13 @@ def test_a_host_that_talks_nonsense_is_cut_off(address, both, capfd):
 
 def test_servers_are_let_go_with_their_host(address, loop):
     with socket.create_server(("127.0.0.1", 0)) as server, connect(address) as stream:
-        made = loop.submit(lambda: MultiplexedForwards(loop, stream)).result()
+        made = loop.submit(lambda: MultiplexedForwards(loop, Held(loop, stream))).result()
         port = server.getsockname()[1]
         forward = loop.submit(lambda: made.expose(Forward(guest_port=port))).result()
         with socket.create_connection((forward.bind, forward.port)):
             connection, _ = server.accept()
             loop.submit(made.close).result()
-            connection.settimeout(20)
+            connection.settimeout(60)
             with connection, suppress(ConnectionResetError):
                 assert connection.recv(1) == b""
 

@@ -1,4 +1,4 @@
-"""A machine's forwarder at the other end of a stream, made of the pure session."""
+"""A machine's forwarder at the other end of a stream, made of the pure session; and clients."""
 
 import socket
 from contextlib import suppress
@@ -8,6 +8,9 @@ import pytest
 from sampan.net.link import session
 from sampan.net.link.multiplex import Destination
 from sampan.net.link.session import Event, Session, Side
+from sampan.net.runtime.forward.line import Held
+from sampan.net.runtime.forward.multiplexed import MultiplexedForwards
+from sampan.net.services.forward import Forward
 
 
 class Guest:
@@ -83,3 +86,76 @@ def guest(net):
     made = Guest(net)
     yield made
     made.close()
+    made.theirs.close()  # if the test had no use for it
+
+
+class Client:
+    """A connection to a forward."""
+
+    def __init__(self, guest, address):
+        self._guest = guest
+        self.socket = socket.socket(socket.AF_UNIX if isinstance(address, str) else socket.AF_INET)
+        self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        self.socket.connect(address)
+        self.socket.setblocking(False)
+        self.data = bytearray()
+        self.is_ended = False
+
+    def poll(self):
+        try:
+            data = self.socket.recv(1 << 16)
+        except BlockingIOError:
+            return True
+        self.data += data
+        self.is_ended = not data
+        return True
+
+    def ended(self):
+        """All that came until the end."""
+        self._guest.until(lambda: self.poll() and self.is_ended)
+        return bytes(self.data)
+
+    def send_all(self, data):
+        left = memoryview(data)
+
+        def sent():
+            nonlocal left
+            try:
+                left = left[self.socket.send(left) :]
+            except BlockingIOError:
+                return False
+            return not left
+
+        self._guest.until(sent)
+
+
+@pytest.fixture
+def lost():
+    return []
+
+
+@pytest.fixture
+def forwards(net, guest, lost):
+    made = MultiplexedForwards(net.loop, Held(net.loop, guest.theirs), over=lost.append)
+    net.closing.append(made.close)
+    return made
+
+
+@pytest.fixture
+def reach(guest):
+    """Connects to a forward."""
+    made = []
+
+    def reach(forward):
+        made.append(Client(guest, forward.path or (forward.bind, forward.port)))
+        return made[-1]
+
+    yield reach
+    for each in made:
+        each.socket.close()
+
+
+@pytest.fixture
+def connect(forwards, reach):
+    """Connects to a forward of `forwards`, which it makes if none is given."""
+    return lambda forward=None: reach(forward or forwards.expose(Forward(guest_port=80)))

@@ -4,7 +4,10 @@ table       add, remove, list: what people and programs ask for
 listener    TCP and Unix sockets: each connection becomes a flow to a machine
 acceptor    a listening socket, wherever its connections lead
 multiplexed each connection becomes a channel of a stream into a machine (VPNKit's protocol)
-trunk       that stream, and the session on it
+junction    a client and its channel
+channelled  UDP by channels, one for each peer
+line        where that stream comes from
+trunk       it, and the session on it
 datagram    UDP: each peer gets a port of the gateway, as a NAT does
 binding     a bound socket, or an error that says who has the port
 owner       which process that is

@@ -3,17 +3,18 @@
     client → listening socket → channel of the trunk → vpnkit-forwarder in the machine → server
 
 For machines that have no network, or whose network is not ours, and for servers that listen on
-the machine's loopback interface or at a Unix socket in it. Something in the machine has to speak
-the other side: VPNKit's vpnkit-forwarder does, on vsock port 62373 (`net.link.multiplex.PORT`).
+the machine's loopback interface, in a network of its own, or at a Unix socket in it. Something in
+the machine has to speak the other side: VPNKit's vpnkit-forwarder does, on vsock port 62373
+(`net.link.multiplex.PORT`).
 
-    forwards = MultiplexedForwards(loop, stream)          # stream: a connected socket
-    forwards.expose(Forward(port=8080, guest_port=80))    # to 127.0.0.1:80 in the machine
+    forwards = MultiplexedForwards(loop, Held(loop, stream))    # stream: a connected socket
+    forwards.expose(Forward(port=8080, guest_port=80))          # to 127.0.0.1:80 in the machine
     forwards.expose(Forward(path="/run/docker.sock", guest_port=0),
                     Destination(Protocol.UNIX, path=b"/var/run/docker.sock"))
 
 A connection is taken at once and reset if the machine's side breaks it off, as it does when
-nobody listens there: the host's kernel has said yes before we can ask. When the session is lost
-all forwards and connections end. UDP is not forwarded this way.
+nobody listens there: the host's kernel has said yes before we can ask. When the line is over
+(`forward.line`) all forwards and connections end; when only a session is lost, its connections.
 """
 
 from __future__ import annotations
@@ -23,39 +24,37 @@ import socket
 from collections.abc import Callable
 
 from sampan.base.loop import Loop
-from sampan.base.poller import ERROR, READ, WRITE
 from sampan.errors import SampanError, UsageError
 from sampan.net.link import multiplex
 from sampan.net.link.error import LinkError
 from sampan.net.link.multiplex import Destination
 from sampan.net.runtime.forward.acceptor import Acceptor, reset
-from sampan.net.runtime.forward.table import Table
+from sampan.net.runtime.forward.channelled import ChannelledForward
+from sampan.net.runtime.forward.junction import Junction
+from sampan.net.runtime.forward.line import Line
+from sampan.net.runtime.forward.table import Listening, Table
 from sampan.net.runtime.forward.trunk import Trunk
 from sampan.net.services.forward import Forward, Protocol
 
-LINGER_S = 30.0  # for a client that has not taken everything when the machine is done
-READS = 8  # of one window, before others have their turn
 _LOOPBACK = "127.0.0.1"
+_PROTOCOLS = {Protocol.TCP: multiplex.Protocol.TCP, Protocol.UDP: multiplex.Protocol.UDP}
 
 
 class MultiplexedForwards:
-    """The forwards of one machine's forwarder. Owns the stream; belongs to the loop's thread.
+    """The forwards of one machine's forwarder. Owns the line; belongs to the loop's thread.
 
-    `over` is called once, when the session is lost, with what is to be said about it.
+    `over` is called once, when the line is over, with what is to be said about it.
     """
 
     def __init__(
-        self,
-        loop: Loop,
-        stream: socket.socket,
-        *,
-        over: Callable[[SampanError], None] | None = None,
+        self, loop: Loop, line: Line, *, over: Callable[[SampanError], None] | None = None
     ) -> None:
         self._loop = loop
+        self._line = line
         self._over = over
         self._table = Table()
-        self._trunk = Trunk(loop, stream, over=self._lost)
-        self._connections: set[_Connection] = set()
+        self._connections: set[Junction] = set()
+        line.when_over(self._lost)
 
     @property
     def forwards(self) -> tuple[Forward, ...]:
@@ -64,31 +63,37 @@ class MultiplexedForwards:
 
     @property
     def connections(self) -> int:
-        """How many there are, those included that have yet to take what the machine said last."""
+        """How many there are, those included that have yet to take what the machine said last.
+
+        Datagrams have none.
+        """
         return len(self._connections)
 
     def expose(self, forward: Forward, destination: Destination | None = None) -> Forward:
         """Begin to listen; the forward as it is, with the port that 0 became.
 
-        Connections lead to the forward's `guest` (an address that the machine reaches; its own
+        What comes leads to the forward's `guest` (an address that the machine reaches; its own
         loopback interface if empty) and port, or to `destination`, whatever the forward says.
 
         Raises:
             PortTakenError: another program or forward listens there; the message names it.
             BindError: the system does not allow it.
-            UsageError: it is of UDP, or its guest is a name.
-            LinkError: the session is over.
+            UsageError: its guest is a name, or datagrams would become a stream.
+            LinkError: the line is over.
         """
         to = destination or destination_of(forward)
-        if Protocol.UDP is forward.protocol or to.protocol is multiplex.Protocol.UDP:
-            raise UsageError(f"cannot forward {forward}: only TCP goes through a forwarder")
-        if self._trunk.is_over:
+        is_udp = forward.protocol is Protocol.UDP
+        if is_udp is not (to.protocol is multiplex.Protocol.UDP):
+            raise UsageError(f"cannot forward {forward}: datagrams go to datagrams only")
+        if self._line.is_over:
             raise LinkError(f"cannot forward {forward}: the machine's forwarder is gone")
 
-        def take(connection: socket.socket) -> None:
-            _Connection(self._loop, self._trunk, connection, self._connections).begin(to)
+        def listen(bound: socket.socket) -> Listening:
+            if is_udp:
+                return ChannelledForward(self._loop, self._line, bound, to)
+            return Acceptor(self._loop, bound, lambda connection: self._take(connection, to))
 
-        return self._table.expose(forward, lambda bound: Acceptor(self._loop, bound, take))
+        return self._table.expose(forward, listen)
 
     def unexpose(self, forward: Forward) -> Forward:
         """Listen no more where `forward` does; its connections go on.
@@ -99,11 +104,20 @@ class MultiplexedForwards:
         return self._table.unexpose(forward)
 
     def close(self) -> None:
-        """End all forwards, their connections, and the session."""
+        """End all forwards, their connections, and the line."""
         self._table.close()
         for connection in tuple(self._connections):
             connection.break_off()
-        self._trunk.close()
+        self._line.close()
+
+    def _take(self, connection: socket.socket, to: Destination) -> None:
+        def begin(trunk: Trunk | None) -> None:
+            if trunk is None:
+                reset(connection)
+            else:
+                Junction(self._loop, trunk, connection, self._connections).begin(to)
+
+        self._line.want(begin)
 
     def _lost(self, error: SampanError) -> None:
         self._table.close()
@@ -124,166 +138,4 @@ def destination_of(forward: Forward) -> Destination:
             f"cannot forward {forward}: {forward.guest} is not an address",
             hint="a machine's forwarder takes addresses; none means the machine itself",
         ) from None
-    return Destination(multiplex.Protocol.TCP, address, forward.guest_port)
-
-
-class _Connection:
-    """A client's socket and a channel, joined. What the client does not take waits here.
-
-    It is in `everybody` for as long as it has the socket.
-
-    client → machine    socket ready, room → recv → send
-    machine → client    received → socket, as far as it takes it → consumed
-    ends                FIN ⇄ Shutdown, RST ⇄ Close without a Shutdown before it
-    """
-
-    __slots__ = (
-        "_channel", "_events", "_everybody", "_loop", "_over", "_peer_ended", "_read_end", "_shut",
-        "_socket", "_trunk", "_waiting",
-    )  # fmt: skip
-
-    def __init__(
-        self, loop: Loop, trunk: Trunk, connection: socket.socket, everybody: set[_Connection]
-    ) -> None:
-        self._everybody = everybody
-        self._loop = loop
-        self._trunk = trunk
-        self._socket = connection
-        self._channel = -1
-        self._events = 0
-        self._waiting = bytearray()  # at most a window
-        self._read_end = self._peer_ended = self._shut = False
-        self._over = False  # of the channel: only what waits is still to be sent
-
-    def begin(self, destination: Destination) -> None:
-        """Open the channel; reset the client if there can be none."""
-        try:
-            self._channel = self._trunk.open(destination, self)
-        except LinkError:
-            reset(self._socket)
-            return
-        self._loop.watch(self._socket.fileno(), 0, self._ready)
-        self._everybody.add(self)
-
-    def break_off(self) -> None:
-        """One side broke off, or is to: so does the other."""
-        if self._leave():
-            reset(self._socket)
-
-    # The channel's side
-
-    def writable(self) -> None:
-        """See `End.writable`."""
-        if not self._read_end:
-            self._set(self._events | READ)
-            self._read(READ)  # now, for it is this one's turn
-
-    def received(self, data: bytes) -> None:
-        """See `End.received`."""
-        self._waiting += data
-        if not self._events & WRITE:
-            self._push()
-
-    def finished(self) -> None:
-        """See `End.finished`."""
-        self._peer_ended = True
-        self._push()
-
-    def closed(self) -> None:
-        """See `End.closed`. The client still gets what waits for it."""
-        self._over = True
-        self._set(self._events & ~READ)
-        self._push()
-        if self._socket.fileno() >= 0:
-            self._loop.call_at(self._loop.now() + LINGER_S, self.break_off)
-
-    def _push(self) -> None:
-        """Give the client what waits for it, and the end behind that."""
-        waiting = self._waiting
-        try:
-            while waiting:
-                size = self._socket.send(waiting)
-                del waiting[:size]
-                self._trunk.consumed(self._channel, size)
-        except BlockingIOError:
-            self._set(self._events | WRITE)
-            return
-        except OSError:
-            self.break_off()
-            return
-        self._set(self._events & ~WRITE)
-        if self._over and not self._peer_ended:
-            self.break_off()
-        elif self._over or (self._peer_ended and self._read_end):
-            self._end()
-        elif self._peer_ended and not self._shut:
-            self._shut = True
-            try:
-                self._socket.shutdown(socket.SHUT_WR)
-            except OSError:
-                self.break_off()
-
-    # The client's side
-
-    def _ready(self, events: int) -> None:
-        try:
-            if events & WRITE:
-                self._push()
-            if events & ~WRITE and self._socket.fileno() >= 0:
-                self._read(events)
-        except Exception:  # a fault of ours costs this connection; the loop tells of it
-            self.break_off()
-            raise
-
-    def _read(self, events: int) -> None:
-        if self._read_end or self._over:
-            if events & ERROR:
-                self.break_off()
-            return
-        for _ in range(READS):
-            room = self._trunk.room(self._channel)
-            if not room:
-                self._set(self._events & ~READ)
-                return
-            try:
-                data = self._socket.recv(room)
-            except BlockingIOError:
-                return
-            except OSError:
-                self.break_off()
-                return
-            if not data:
-                self._finished()
-                return
-            self._trunk.send(self._channel, data)
-            if len(data) < room:
-                return  # there was no more; if there is by now, we are called again
-
-    def _finished(self) -> None:
-        """The client will say no more."""
-        self._read_end = True
-        self._trunk.shutdown(self._channel)
-        self._set(self._events & ~READ)
-        if self._shut:  # nor will the machine, and the client has it all
-            self._end()
-
-    def _set(self, events: int) -> None:
-        if events != self._events and self._socket.fileno() >= 0:
-            self._events = events
-            self._loop.change(self._socket.fileno(), events)
-
-    def _end(self) -> None:
-        """Both sides have said all, or the machine has and hears nothing more."""
-        if self._leave():
-            self._socket.close()
-
-    def _leave(self) -> bool:
-        """Give up all but the socket; whether there still was one."""
-        fd = self._socket.fileno()
-        if fd < 0:
-            return False
-        self._everybody.discard(self)
-        self._loop.unwatch(fd)
-        self._waiting.clear()
-        self._trunk.close_channel(self._channel)
-        return True
+    return Destination(_PROTOCOLS[forward.protocol], address, forward.guest_port)
