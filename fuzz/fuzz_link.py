@@ -28,6 +28,10 @@ def one(data: bytes) -> None:
         multiplex.Decoder().received(multiplex.greeting() + data)
     with contextlib.suppress(SampanError):
         list(pcapng.read(data))
+    splitter = pcapng.Splitter()
+    with contextlib.suppress(SampanError):
+        splitter.received(pcapng.section() + data[: len(data) // 2])
+        splitter.received(data[len(data) // 2 :])
     text = data.decode("latin-1")
     for read in (forward.parse, forward.parse_description, capture_filter.compile_filter):
         with contextlib.suppress(SampanError):

@@ -9,7 +9,7 @@ import pytest
 
 from sampan.net.link.pcapng import Direction
 from sampan.net.runtime.view.capture import Capture, Options
-from sampan.net.runtime.view.sink import FileSink
+from sampan.net.runtime.view.sink import FileSink, Rotation
 from sampan.net.wire import vnet
 from sampan.net.wire.checksum import pseudo_sum
 from sampan.net.wire.ethernet import EtherType, Frame
@@ -42,8 +42,8 @@ def tshark(tmp_path):
     if TSHARK is None:
         pytest.skip("tshark is not installed")
 
-    def run(*arguments):
-        command = [TSHARK, "-n", "-r", tmp_path / "x.pcapng", *arguments]
+    def run(*arguments, file="x.pcapng"):
+        command = [TSHARK, "-n", "-r", tmp_path / file, *arguments]
         done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60)
         return done.stdout
 
@@ -95,3 +95,22 @@ def test_a_capture_that_was_killed_can_be_read(tmp_path, tshark):
     found.flush()
     assert "www.example.com" in tshark("-T", "fields", "-e", "http.host")
     found.close()
+
+
+def test_each_of_several_files_can_be_read_while_it_is_written(tmp_path, tshark):
+    sink = FileSink(tmp_path / "x.pcapng", Rotation(max_bytes=1000, max_files=3))
+    found = Capture(sink, Options(), time.time_ns)
+    seen = []
+    for number in range(12):
+        found.seen("web", (frame(b"%03d" % number * 100, 1 + number),), 0, Direction.OUT)
+        found.learn(REMOTE, (f"n{number}.example.com",))
+        found.flush()
+        seen.append({each.name for each in tmp_path.iterdir()})
+        for name in seen[-1]:
+            links = tshark("-T", "fields", "-e", "frame.interface_name", file=name).split()
+            assert set(links) == {"web"}
+    found.close()
+    assert {len(each) for each in seen[6:]} == {3}
+    last = max(seen[-1], key=lambda name: (len(name), name))
+    shown = tshark("-N", "n", "-T", "fields", "-e", "ip.dst_host", file=last).split()
+    assert shown[0].endswith(".example.com")  # learnt while an earlier file was written

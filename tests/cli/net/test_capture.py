@@ -1,11 +1,12 @@
 import json
+import os
 import threading
-from pathlib import Path
 
 import pytest
 
 from sampan.cli.net import capture
 from sampan.net.link import pcapng
+from sampan.net.runtime.view.sink import Rotation
 
 
 def _packets(path):
@@ -67,23 +68,50 @@ def test_a_bad_filter_makes_no_file(sampan, network, tmp_path):
 
 
 @pytest.mark.parametrize(
-    "words", [(), ("--background", "-w", "-"), ("--background", "-w", "x", "--seconds", "1")]
-)
+    "words",
+    [
+        (), ("--background", "-w", "-"), ("--background", "-w", "x", "--seconds", "1"),
+        ("-w", "x", "-W", "2"), ("-w", "x", "-C", "0"), ("-w", "x", "-C", "much"),
+        ("-w", "x", "-G", "0"), ("-w", "-", "-C", "1"), ("--background", "-w", "x", "-W", "1"),
+    ],
+)  # fmt: skip
 def test_what_makes_no_sense(sampan, network, words):
     assert sampan("net", "capture", *words).status == 2
 
 
 def test_ctrl_c_is_the_end_of_a_file(tmp_path):
+    whole = pcapng.section() + pcapng.interface("web")
+
     def pieces():
-        yield b"a"
-        yield b"b"
+        yield whole[:5]
+        yield whole[5:] + pcapng.packet(b"cut off", 1)[:-1]
         raise KeyboardInterrupt
 
-    file = tmp_path / "e"
-    capture._copy(pieces(), str(file))
-    assert Path(file).read_bytes() == b"ab"
+    capture._copy(pieces(), tmp_path / "e", Rotation())
+    assert (tmp_path / "e").read_bytes() == whole
+
+
+def test_several_files(sampan, network, machine, tmp_path):
+    words = ("net", "capture", "--background", "-w", "a.pcapng", "-C", "0.5K", "-W", "2")
+    assert sampan(*words).status == 0
+    for number in range(20):
+        machine(b"%02d" % number * 100)
+        network.network.call(lambda _: network.controlled.recording._flush())
+    assert sampan("net", "capture", "--stop", "1").status == 0
+    assert len(list(tmp_path.glob("a*"))) == 2
+    assert [each.data[-2:] for each in _packets(tmp_path / "a-9.pcapng")] == [b"18", b"19"]
+
+
+def test_into_a_pipe(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    read = []
+    reader = threading.Thread(target=lambda: read.append((tmp_path / "pipe").read_bytes()))
+    reader.start()
+    capture._copy(iter([pcapng.section()]), tmp_path / "pipe", Rotation())
+    reader.join(60)
+    assert read == [pcapng.section()]
 
 
 def test_standard_output(capfdbinary):
-    capture._copy(iter([b"a\0", b"b"]), "-")
+    capture._print(iter([b"a\0", b"b"]))
     assert capfdbinary.readouterr().out == b"a\0b"

@@ -115,3 +115,33 @@ def test_damage_is_noticed_or_harmless(at, noise):
         list(pcapng.read(CAPTURE[:at] + noise + CAPTURE[at + len(noise) :]))
     except LinkError:
         return
+
+
+@pytest.mark.parametrize("size", [1, 3, 1000])
+def test_splitter(size):
+    blocks = [
+        pcapng.section(), pcapng.interface("web"), pcapng.packet(b"abc", 1),
+        pcapng.names({bytes(4): ("x",)}),
+    ]  # fmt: skip
+    whole, splitter = b"".join(blocks), pcapng.Splitter()
+    found = [
+        each
+        for at in range(0, len(whole), size)
+        for each in splitter.received(whole[at : at + size])
+    ]
+    assert [each.data for each in found] == blocks
+    assert [(each.is_packet, each.is_names) for each in found] == [
+        (False, False), (False, False), (True, False), (False, True),
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"GET / HTTP/1.1\r\n", pcapng.section() * 2, pcapng.packet(b"abc", 1),
+        pcapng.section() + b"\6\0\0\0\xff\xff\xff\x7f", pcapng.section() + b"\6\0\0\0\0\0\0\0",
+    ],
+)  # fmt: skip
+def test_splitter_keeps_no_nonsense(data):
+    with pytest.raises(LinkError):
+        pcapng.Splitter().received(data)

@@ -5,7 +5,8 @@ learnt, names of addresses. The functions return blocks of bytes to append to a 
 written is never changed, so a capture that ends by a crash can be read.
 
 `read` understands what is written here and passes over other blocks; it serves tests and the
-`capture` verb's filter of old files. The format: draft-ietf-opsawg-pcapng.
+`capture` verb's filter of old files. `Splitter` takes a capture that comes in pieces apart into
+blocks. The format: draft-ietf-opsawg-pcapng.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import struct
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from enum import IntEnum
+from typing import NamedTuple
 
 from sampan.net.link.error import LinkError
 from sampan.net.wire.checksum import Buffer
@@ -65,6 +67,43 @@ class Names:
     """Names by address, 4 or 16 bytes each."""
 
     names: Mapping[bytes, tuple[str, ...]]
+
+
+class Block(NamedTuple):
+    """A whole block of a capture: a frame, names of addresses, or else a head of either."""
+
+    data: bytes
+    is_packet: bool
+    is_names: bool
+
+
+class Splitter:
+    """Whole blocks out of a capture of little-endian blocks that comes in pieces of any size."""
+
+    def __init__(self) -> None:
+        self._rest = bytearray()
+        self._is_begun = False
+
+    def received(self, data: bytes) -> list[Block]:
+        """The blocks that are complete now; at most `MAX_BLOCK` bytes are kept for the next.
+
+        Raises:
+            LinkError: it is no such capture.
+        """
+        rest, found, position = self._rest, [], 0
+        rest += data
+        while position + _BLOCK.size <= len(rest):
+            kind, length = _BLOCK.unpack_from(rest, position)
+            if length % 4 or not 12 <= length <= MAX_BLOCK or self._is_begun is (kind == _SECTION):
+                raise LinkError("this is no pcapng capture, or it is damaged")
+            if position + length > len(rest):
+                break
+            self._is_begun = True
+            block = bytes(rest[position : position + length])
+            found.append(Block(block, kind == _PACKET, kind == _NAMES))
+            position += length
+        del rest[:position]
+        return found
 
 
 def section(application: str = "sampan", comment: str = "") -> bytes:

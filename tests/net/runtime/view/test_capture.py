@@ -16,7 +16,7 @@ class Memory:
     def __init__(self, limit=1 << 30):
         self.files = [b""]
         self.limit = limit
-        self.is_full = self.is_closed = False
+        self.is_full = self.is_closed = self.is_due = False
         self.error = None
 
     def write(self, blocks):
@@ -27,6 +27,11 @@ class Memory:
             return False
         self.files.append(b"")
         return True
+
+    def look(self):
+        if self.is_due:
+            self.files.append(b"")
+        return self.is_due
 
     def close(self):
         self.is_closed = True
@@ -116,6 +121,21 @@ def test_each_file_can_be_read_alone(make, sink, make_frame):
     assert sum(len(each.names) for each in second if isinstance(each, Names)) == 1200
     assert isinstance(first[-1], Packet)
     assert isinstance(second[-1], Packet)
+
+
+def test_a_new_file_begins_with_the_next_frame(make, sink, make_frame):
+    capture = make()
+    capture.flush()
+    capture.seen("web", (make_frame(),), 0, Direction.OUT)
+    capture.flush()
+    sink.is_due = True
+    capture.flush()
+    sink.is_due = False
+    capture.flush()
+    assert sink.files[1:] == [b""]
+    capture.seen("web", (make_frame(),), 0, Direction.OUT)
+    capture.close()
+    assert [type(each) for each in sink.read(1)] == [Interface, Packet]
 
 
 def test_much_is_handed_over_at_once(make, sink, make_frame):

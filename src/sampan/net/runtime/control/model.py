@@ -102,11 +102,18 @@ class Place(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 
 
 class CaptureAsked(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A capture to a file: an absolute path. `snap_length` 0 keeps frames whole."""
+    """A capture to a file: an absolute path. `snap_length` 0 keeps frames whole.
+
+    With `max_bytes` or `max_seconds` another file follows when one has so much, or is so old:
+    NAME-1, NAME-2, …; `max_files` keeps the last ones only. 0 for no limit.
+    """
 
     path: str
     filter: str = ""
     snap_length: int = 0
+    max_bytes: int = 0
+    max_seconds: float = 0.0
+    max_files: int = 0
 
 
 class CaptureStream(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -17,7 +17,7 @@ from sampan.net.runtime.control.fault import NotFoundError
 from sampan.net.runtime.view.capture import Capture, Options, Sink
 from sampan.net.runtime.view.eventlog import Entry
 from sampan.net.runtime.view.flowtable import FlowRecord
-from sampan.net.runtime.view.sink import FileSink, PullSink
+from sampan.net.runtime.view.sink import FileSink, PullSink, Rotation
 from sampan.net.wire.address import parse_ip
 
 FLUSH_S = 0.5
@@ -45,10 +45,14 @@ class Recording:
         """Begin one.
 
         Raises:
-            UsageError: the file cannot be made, the filter makes no sense, or too many run.
+            UsageError: the file cannot be made, the filter or the limits of files make no sense,
+                or too many run.
         """
         options = _options(asked)
-        capture = self._begin(FileSink(Path(asked.path)), options)
+        rotation = Rotation(
+            max_bytes=asked.max_bytes, max_seconds=asked.max_seconds, max_files=asked.max_files
+        )
+        capture = self._begin(FileSink(Path(asked.path), rotation, now=self._loop.now), options)
         self._number += 1
         record = model.CaptureRecord(id=str(self._number), path=asked.path, filter=asked.filter)
         self._files[record.id] = record, capture
@@ -58,7 +62,6 @@ class Recording:
         """Begin one whose pieces are pulled."""
         sink = PullSink(wake)
         capture = self._begin(sink, _options(asked))
-        capture.flush()  # the heads, so that a reader sees at once that it works
         return Pulled(sink, lambda: self._end(capture))
 
     def stop(self, number: str) -> None:
@@ -94,6 +97,7 @@ class Recording:
             raise
         for address, names in self._names():
             capture.learn(address, names)
+        capture.flush()  # the heads, so that a reader sees at once that it works
         self._captures.add(capture)
         self._assembly.engine.watch_frames(capture.seen)
         if self._forget is None:

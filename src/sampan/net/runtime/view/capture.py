@@ -51,11 +51,14 @@ class Sink(Protocol):
         """Whether frames are to be left out for a while."""
 
     def write(self, blocks: bytes) -> bool:
-        """Take whole blocks. True: a new file begins behind them, which wants its own heads.
+        """Take whole blocks. True: what comes next begins a new file, which wants its own heads.
 
         Raises:
             OSError: they cannot be written.
         """
+
+    def look(self) -> bool:
+        """Whether, as time passed, what comes next begins a new file; as `write` says it."""
 
     def close(self) -> None:
         """The capture is over."""
@@ -84,6 +87,7 @@ class Capture:
         self._links: dict[str, int] = {}
         self._names: dict[bytes, tuple[str, ...]] = {}
         self._blocks: list[bytes] = [self._opening()]
+        self._has_news = True  # the first file has its heads at once, others with their first news
         self._size = 0
 
     def seen(self, link: str, buffers: Sequence[Buffer], head: int, direction: Direction) -> None:
@@ -124,17 +128,21 @@ class Capture:
 
     def flush(self) -> None:
         """Hand over what has gathered."""
-        if self.is_over or not self._blocks:
+        if self.is_over:
             return
-        blocks = b"".join(self._blocks)
-        self._blocks.clear()
-        self._size = 0
-        try:
-            is_new = self._sink.write(blocks)
-        except OSError as error:
-            _log.error("a capture ends: %s", error)
-            self._end()
-            return
+        if not self._has_news:
+            is_new = self._sink.look()
+        else:
+            blocks = b"".join(self._blocks)
+            self._blocks.clear()
+            self._has_news = False
+            self._size = 0
+            try:
+                is_new = self._sink.write(blocks)
+            except OSError as error:
+                _log.error("a capture ends: %s", error)
+                self._end()
+                return
         if is_new:
             self._blocks = [self._opening()]
 
@@ -167,6 +175,7 @@ class Capture:
 
     def _put(self, block: bytes) -> None:
         self._blocks.append(block)
+        self._has_news = True
         self._size += len(block)
         if self._size >= FLUSH_BYTES:
             self.flush()
