@@ -27,6 +27,19 @@ def test_a_paused_one_hears_its_button(machines, sampan):
     assert sampan("stop", "web").err == ""
 
 
+def test_one_that_is_ended_by_somebody_else_meanwhile(machines, sampan, monkeypatch):
+    machines.start("web", "hang")
+
+    def killed_meanwhile(client):
+        machines.store.end_by_force("web")
+        return info(client)
+
+    info = Client.info
+    monkeypatch.setattr(Client, "info", killed_meanwhile)
+    said = sampan("stop", "web")
+    assert (said.status, said.out, said.err) == (0, "web\n", "")
+
+
 def test_unknown_names(machines, sampan):
     machines.start("web", "button", "poweroff")
     said = sampan("stop", "nope", "web")

@@ -29,6 +29,7 @@ GRACE_S = 15.0  # for whoever runs the machine, beyond what the guest may take
 def command(settings: Settings, time_s: float | None, names: tuple[str, ...]) -> ExitCode:
     """Press the power buttons of machines, and wait until they have ended."""
     from sampan.machine.model import Ending
+    from sampan.machine.supervise.protocol import NotAnsweringError
 
     machines = target.store()
 
@@ -38,8 +39,14 @@ def command(settings: Settings, time_s: float | None, names: tuple[str, ...]) ->
             return record.name
         limit_s = None if time_s is None else time_s + GRACE_S
         client = target.reached(record)
-        client.info()  # whoever does not answer this in time would be waited for without end
-        end = client.stop(deadline_s=time_s, timeout_s=limit_s)
+        try:
+            client.info()  # whoever does not answer this in time would be waited for without end
+            end = client.stop(deadline_s=time_s, timeout_s=limit_s)
+        except NotAnsweringError as error:
+            stuck = isinstance(error.__cause__, TimeoutError)
+            if stuck or not machines.wait_ended(record, GRACE_S):
+                raise
+            return record.name  # somebody else ended it meanwhile
         machines.wait_ended(record, GRACE_S)
         if end.ending is Ending.FORCED:
             click.echo(f"sampan: {record.name} did not power off in time, and was ended", err=True)

@@ -246,10 +246,14 @@ def test_a_folder_elsewhere(store, wish, tmp_path):
     with store.claim(SPEC, wish("web", folder=folder, keep=False)) as claim:
         assert claim.folder == folder
         with (
-            pytest.raises(MachineError, match="a machine called web runs already"),
+            pytest.raises(MachineError, match="a machine called web runs already") as caught,
             store.claim(SPEC, wish("other", folder=folder)),
         ):
             pytest.fail("two have one folder")
+        assert caught.value.hint == (
+            "stop it: sampan stop web; or keep the files of this one elsewhere, "
+            f"not in {folder}: --state FOLDER"
+        )
         claim.keep("disk0.img")
         (folder / "disk0.img").touch()
         claim.ended(OFF)

@@ -28,6 +28,10 @@ class NameTakenError(MachineError):
     """A machine of that name is there, and in use."""
 
 
+class RunsAlreadyError(NameTakenError):
+    """A machine of that name runs."""
+
+
 class Wish(msgspec.Struct, frozen=True, kw_only=True):
     """What somebody who starts a machine asks of the store.
 
@@ -155,9 +159,17 @@ def take(root: Path, spec: MachineSpec, wish: Wish, now_s: float) -> Taken:
     if known is not None:
         if wish.exact and wish.name != known.name:
             raise UsageError(
-                f"{wish.folder} belongs to the machine {known.name}", hint="leave --name away"
+                f"{wish.folder} belongs to the machine {known.name}",
+                hint="leave --name away, or keep the files of this one elsewhere: --state FOLDER",
             )
-        return _take(known, spec, wish, now_s, exact=True)
+        try:
+            return _take(known, spec, wish, now_s, exact=True)
+        except RunsAlreadyError as error:  # whose name it is helps nobody: the folder is taken
+            raise RunsAlreadyError(
+                error.message,
+                hint=f"stop it: sampan stop {known.name}; or keep the files of this one "
+                f"elsewhere, not in {wish.folder}: --state FOLDER",
+            ) from error
     if wish.exact:
         place.check_name(wish.name)
         return _take(root / wish.name, spec, wish, now_s, exact=True)
@@ -200,7 +212,7 @@ def _take(path: Path, spec: MachineSpec, wish: Wish, now_s: float, *, exact: boo
     owns_folder = _make_folder(path, wish.folder) if is_new else False
     lock = place.lock_now(path)
     if lock is None:
-        raise NameTakenError(
+        raise RunsAlreadyError(
             f"a machine called {path.name} runs already",
             hint=f"choose another --name, or stop it: sampan stop {path.name}",
         )
