@@ -139,10 +139,18 @@ def test_input_out_of_a_file(web, capfd, tmp_path, given):
     assert capfd.readouterr().out.strip() == "100000"
 
 
-def test_ctrl_c_goes_to_the_program(web, capfd):
-    threading.Timer(0.5, lambda: os.kill(os.getpid(), signal.SIGINT)).start()
-    words = ["sh", "-c", "trap 'echo got it; exit 9' INT; while :; do sleep 0.1; done"]
-    assert main(["exec", "web", *words]) == 9
+def test_ctrl_c_goes_to_the_program(web, capfd, tmp_path):
+    os.mkfifo(tmp_path / "ready")
+
+    def press():
+        (tmp_path / "ready").read_bytes()
+        os.kill(os.getpid(), signal.SIGINT)
+
+    thread = threading.Thread(target=press)
+    thread.start()
+    program = f"trap 'echo got it; exit 9' INT; : > {tmp_path}/ready; while :; do sleep 0.1; done"
+    assert main(["exec", "web", "sh", "-c", program]) == 9
+    thread.join()
     assert capfd.readouterr().out == "got it\n"
 
 

@@ -13,7 +13,7 @@ import pytest
 
 from sampan.cli.main import main
 
-pytestmark = [pytest.mark.compat]
+pytestmark = pytest.mark.compat
 
 CONFIG = """\
 version: 0.1

@@ -13,7 +13,7 @@ import pytest
 
 from sampan.net.runtime.control.client import Client
 
-pytestmark = [pytest.mark.compat]
+pytestmark = pytest.mark.compat
 SAMPAN = [sys.executable, "-m", "sampan"]
 PATIENCE_S = 60
 ROMS = (Path("/usr/lib/ipxe/qemu"), Path("/usr/share/qemu"))
@@ -137,7 +137,7 @@ def test_attached_both_ways(attached, pages, tmp_path):
             port = json.loads(subprocess.run(expose, capture_output=True, check=True).stdout)[
                 "port"
             ]
-            fetch = ["curl", "--silent", "--retry", "20", "--retry-all-errors", "--retry-delay", "1",
+            fetch = ["curl", "--silent", "--retry", "60", "--retry-all-errors", "--retry-delay", "1",
                      f"http://127.0.0.1:{port}/page"]  # fmt: skip
             assert subprocess.run(fetch, capture_output=True, check=True).stdout == b"of the host"
         finally:
@@ -159,14 +159,18 @@ def test_names_that_are_added(attached):
 @pytest.mark.skipif(shutil.which("tshark") is None, reason="there is no tshark")
 def test_capture_is_read_by_wireshark(attached, tmp_path):
     pid, _ = attached
-    capture = [*SAMPAN, "net", "capture", "-w", "p.pcapng", "--filter", "icmp", "--seconds", "4"]
-    with subprocess.Popen(capture) as running:
-        _until((tmp_path / "p.pcapng").exists)
-        assert _inside(pid, "ping", "-c", "1", "-W", "5", "192.168.65.1").returncode == 0
-        assert running.wait(60) == 0
     read = ["tshark", "-r", "p.pcapng", "-T", "fields", "-e", "icmp.type"]
-    said = subprocess.run(read, capture_output=True, text=True, check=True).stdout.split()
-    assert said == ["8", "0"]
+
+    def seen():
+        return subprocess.run(read, capture_output=True, text=True, check=False).stdout.split()
+
+    capture = [*SAMPAN, "net", "capture", "-w", "p.pcapng", "--filter", "icmp"]
+    with subprocess.Popen(capture) as running:
+        _until(lambda: (tmp_path / "p.pcapng").exists() and (tmp_path / "p.pcapng").stat().st_size)
+        assert _inside(pid, "ping", "-c", "1", "-W", "60", "192.168.65.1").returncode == 0
+        _until(lambda: len(seen()) == 2)
+        running.terminate()
+    assert seen() == ["8", "0"]
 
 
 @pytest.mark.skipif(shutil.which("curl") is None, reason="there is no curl")
