@@ -10,7 +10,7 @@ import pytest
 from sampan.base.loop import Loop
 from sampan.vhost.core.vsock import Connection, State
 from sampan.vhost.runtime import vsock_socket
-from sampan.vhost.runtime.vsock_socket import HostSockets, Listener, dial
+from sampan.vhost.runtime.vsock_socket import HostSockets, dial
 
 CID = 3
 
@@ -145,20 +145,6 @@ def test_nothing_is_left_when_a_socket_cannot_be_made(loop, short, asked):
     with pytest.raises(Exception, match="cannot make a socket"):
         HostSockets(loop, short, CID, (2374, 7), lambda *each: asked.append(each))
     assert [path.name for path in short.iterdir()] == ["00000003.00000007"]
-
-
-def test_a_listener_takes_all_that_wait(loop, short):
-    taken = list[socket.socket]()
-    listener = Listener(loop, short / "s", taken.append)
-    clients = [socket.socket(socket.AF_UNIX) for _ in range(3)]
-    for each in clients:
-        each.connect("s")
-    turn(loop)
-    assert len(taken) == 3
-    listener.close()
-    listener.close()
-    for each in clients + taken:
-        each.close()
 
 
 class TestDial:

@@ -13,13 +13,13 @@ from concurrent.futures import Future
 from functools import partial
 from pathlib import Path
 
-from sampan.base import log
+from sampan.base import acceptor, log
 from sampan.base.loop import LoopClosedError
 from sampan.vhost.core.vsock import MAX_CONNECTIONS, Connection
 from sampan.vhost.runtime.backend import Backend
 from sampan.vhost.runtime.thread import LoopThread
 from sampan.vhost.runtime.vsock import VsockDevice
-from sampan.vhost.runtime.vsock_socket import HostSockets, Listener, dial
+from sampan.vhost.runtime.vsock_socket import HostSockets, dial
 
 _log = log.get(__name__)
 
@@ -43,7 +43,7 @@ class VsockServer:
         loop = self._thread.loop
         self._device = VsockDevice(loop, cid, partial(dial, (folder, *also)), _limit())
         try:
-            self._listener = self._thread.call(lambda: Listener(loop, path, self._attach))
+            self._listener = self._thread.call(lambda: acceptor.listen(loop, path, self._attach))
             try:
                 self._sockets = self._thread.call(
                     lambda: HostSockets(loop, folder, cid, ports, self._device.connect)

@@ -17,7 +17,8 @@ from contextlib import ExitStack, suppress
 from functools import partial
 from pathlib import Path
 
-from sampan.base import log, unixsocket
+from sampan.base import acceptor
+from sampan.base.acceptor import Acceptor
 from sampan.base.loop import Loop
 from sampan.base.poller import EDGE, READ
 from sampan.vhost.core import vsock_greeting
@@ -26,43 +27,8 @@ from sampan.vhost.core.vsock_greeting import Greeting
 from sampan.vhost.runtime.vsock_end import Answer
 
 MAX_GREETING = 64  # clients that have not said yet what they want
-_BACKLOG = 128
-_log = log.get(__name__)
 
 Connect = Callable[[int, socket.socket, Answer], None]
-
-
-class Listener:
-    """A socket at `path`, open to its owner only; each connection goes to `accept`.
-
-    Raises:
-        SampanError: it cannot listen there.
-    """
-
-    def __init__(self, loop: Loop, path: Path, accept: Callable[[socket.socket], object]) -> None:
-        self._loop = loop
-        self._accept = accept
-        self._bound = unixsocket.bind(path)
-        self._bound.socket.listen(_BACKLOG)
-        loop.watch(self._bound.socket.fileno(), READ | EDGE, self._ready)
-
-    def _ready(self, _: int) -> None:
-        while True:
-            try:
-                connection, _address = self._bound.socket.accept()
-            except BlockingIOError:
-                return
-            except OSError as error:  # no descriptor for it: those that wait come with the next
-                _log.warning("cannot take a connection at %s: %s", self._bound.path, error.strerror)
-                return
-            connection.setblocking(False)
-            self._accept(connection)
-
-    def close(self) -> None:
-        """Listen no more."""
-        if self._bound.socket.fileno() >= 0:
-            self._loop.unwatch(self._bound.socket.fileno())
-            self._bound.close()
 
 
 class HostSockets:
@@ -78,16 +44,16 @@ class HostSockets:
         self._loop = loop
         self._cid = cid
         self._connect = connect
-        self._listeners: list[Listener] = []
+        self._listeners: list[Acceptor] = []
         self._links: list[Path] = []
         self._greeting: dict[socket.socket, None] = {}
         try:
             for name in (vsock_greeting.CONNECT, vsock_greeting.UNIFIED):
-                self._listeners.append(Listener(loop, folder / name, self._greet))
+                self._listeners.append(acceptor.listen(loop, folder / name, self._greet))
             for port in ports:
                 name, link = vsock_greeting.names_for_guest_port(cid, port)
                 accept = partial(self._lead, Greeting(port, cid, wants_answer=False))
-                self._listeners.append(Listener(loop, folder / name, accept))
+                self._listeners.append(acceptor.listen(loop, folder / name, accept))
                 (folder / link).unlink(missing_ok=True)
                 (folder / link).symlink_to(name)
                 self._links.append(folder / link)

@@ -1,6 +1,4 @@
-import errno
 import logging
-import os
 import socket
 import stat
 
@@ -8,8 +6,7 @@ import pytest
 
 from sampan.errors import SampanError
 from sampan.net.link.stream import QEMU, VMNET, Decoder
-from sampan.net.runtime.attach import listener
-from sampan.net.runtime.attach.listener import LinkListener, listen_stream
+from sampan.net.runtime.attach.listener import listen_stream
 
 
 @pytest.fixture
@@ -64,7 +61,6 @@ def test_names_come_from_the_path_and_framings_may_differ(engine, runtime_root, 
     plug.link.send([(b"frame",)])
     assert plug.name == "net"
     assert machine.recv(100) == b"\5\0frame"
-    assert listening.path == path
     listening.close()
 
 
@@ -79,41 +75,3 @@ def test_who_cannot_be_taken_in_is_turned_away(engine, runtime_root, connect, tu
     assert "is given up" in caplog.text
     assert machine.recv(1) == b""
     listening.close()
-
-
-def test_without_descriptors_it_waits_a_while(engine, runtime_root, connect, turns, clock, caplog):
-    taken: list[socket.socket] = []
-    listening = LinkListener(engine.loop, runtime_root / "net", taken.append)
-    real, answers = listening._bound.socket, [OSError(errno.EMFILE, os.strerror(errno.EMFILE))]
-
-    class Short:
-        def __getattr__(self, name):
-            return getattr(real, name)
-
-        def accept(self):
-            if answers:
-                raise answers.pop()
-            return real.accept()
-
-    listening._bound.socket = Short()  # type: ignore[assignment]
-    connect()
-    turns()
-    assert taken == []
-    clock.time += listener.PAUSE_S
-    turns()
-    assert len(taken) == 1
-    taken[0].close()
-    listening.close()
-
-
-def test_closed_while_it_waits(engine, runtime_root, turns):
-    listening = LinkListener(engine.loop, runtime_root / "net", lambda _: None)
-    listening.close()
-    listening._resume()
-    turns()
-
-
-def test_a_path_that_is_taken(engine, runtime_root):
-    (runtime_root / "net").write_text("mine")
-    with pytest.raises(SampanError, match="cannot make a socket"):
-        LinkListener(engine.loop, runtime_root / "net", lambda _: None)

@@ -36,7 +36,7 @@ class Turns:
     """The engine's loop, as the front-end of those tests turns it."""
 
     def __init__(self, turns):
-        self.turn = turns
+        self.run_dry = turns
 
 
 @pytest.fixture

@@ -1,4 +1,3 @@
-import errno
 import json
 import os
 import socket
@@ -119,24 +118,3 @@ def test_close_leaves_anothers_socket(served, network):
 def test_a_second_network_at_the_same_place(served, network):
     with pytest.raises(SampanError, match=r"listens at net/control\.sock already"):
         server.Server(served.loop, served.path, table(network).answer)
-
-
-def test_without_descriptors_it_waits_a_while(served, monkeypatch, caplog):
-    """Who wants in stays ready to be taken: it would be tried again at once, for ever."""
-    monkeypatch.setattr(server, "PAUSE_S", 0.0)
-    real, answers = served.server._bound.socket, [OSError(errno.EMFILE, os.strerror(errno.EMFILE))]
-
-    class Short:
-        def __getattr__(self, name):
-            return getattr(real, name)
-
-        def accept(self):
-            if answers:
-                raise answers.pop()
-            return real.accept()
-
-    served.server._bound.socket = Short()
-    assert Client(served.path).info().name == "test"
-    assert "Too many open files" in caplog.text
-    served.call(served.server.close)
-    served.call(served.server._resume)

@@ -14,11 +14,12 @@ from __future__ import annotations
 import socket
 from pathlib import Path
 
+from sampan.base.acceptor import Acceptor
 from sampan.base.loop import Loop
 from sampan.net.core import offload
 from sampan.net.core.limit import Limits
 from sampan.net.core.port import Frame, Port
-from sampan.net.runtime.attach.listener import Join, LinkListener
+from sampan.net.runtime.attach.listener import Join, listen_links
 from sampan.net.runtime.engine import Plug
 from sampan.net.wire import vnet
 from sampan.vhost.core.feature import Net
@@ -73,23 +74,10 @@ class VhostLink:
         self._connection.close()
 
 
-def listen_vhost(loop: Loop, path: Path, join: Join, *, name: str = "") -> LinkListener:
+def listen_vhost(loop: Loop, path: Path, join: Join, *, name: str = "") -> Acceptor:
     """Let machines connect at `path`; their links are called NAME, NAME-2 and so on.
 
     Raises:
         SampanError: it cannot listen there.
     """
-    count = 0
-
-    def accept(connection: socket.socket) -> None:
-        nonlocal count
-        count += 1
-        base = name or path.stem
-        link = VhostLink(connection)
-        try:
-            join(link, base if count == 1 else f"{base}-{count}")
-        except BaseException:
-            link.close()
-            raise
-
-    return LinkListener(loop, path, accept)
+    return listen_links(loop, path, VhostLink, join, name)

@@ -13,14 +13,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TypeAlias
 
-from sampan.base import log
+from sampan.base import acceptor, log
+from sampan.base.acceptor import Acceptor
 from sampan.base.loop import Loop
 from sampan.base.poller import READ
 from sampan.net.link import vmnet
 from sampan.net.link.error import LinkError
 from sampan.net.link.stream import VMNET
 from sampan.net.link.vmnet import Command, Vif
-from sampan.net.runtime.attach.listener import LinkListener
 from sampan.net.runtime.attach.stream import stream_link
 from sampan.net.runtime.engine import Link, Plug
 
@@ -34,13 +34,13 @@ MAX_GREETING = 4096
 _log = log.get(__name__)
 
 
-def listen_vmnet(loop: Loop, path: Path, grant: Grant, join: Join) -> LinkListener:
+def listen_vmnet(loop: Loop, path: Path, grant: Grant, join: Join) -> Acceptor:
     """Let machines connect at `path`.
 
     Raises:
         SampanError: it cannot listen there.
     """
-    return LinkListener(loop, path, lambda connection: _Greeting(loop, connection, grant, join))
+    return acceptor.listen(loop, path, lambda made: _Greeting(loop, made, grant, join))
 
 
 class _Greeting:

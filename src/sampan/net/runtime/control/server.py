@@ -7,7 +7,6 @@ folder is made for them alone, and each connection's peer is asked for. There ar
 
 from __future__ import annotations
 
-import errno
 import os
 import socket
 from collections.abc import Callable
@@ -16,8 +15,8 @@ from http import HTTPStatus
 from pathlib import Path
 
 from sampan.base import log
+from sampan.base.acceptor import Acceptor
 from sampan.base.loop import Loop, Timer
-from sampan.base.poller import READ
 from sampan.errors import ExitCode
 from sampan.net.runtime.control import exchange, fault, listener, model
 from sampan.net.runtime.control.connection import Connection
@@ -27,8 +26,6 @@ from sampan.net.runtime.control.message import Answer, Request, Response
 _log = log.get(__name__)
 MAX_CONNECTIONS = 64
 SWEEP_S = 1.0
-PAUSE_S = 0.5  # without descriptors, before it is tried again
-_SHORT = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
 
 
 class Server:
@@ -46,36 +43,18 @@ class Server:
         self._answer = answer
         self._connections: set[Connection] = set()
         self._sweeper: Timer | None = None
-        self._bound = listener.listen(path)
-        loop.watch(self._bound.socket.fileno(), READ, self._accept)
+        self._acceptor = Acceptor(loop, listener.listen(path), self._take)
 
-    def _accept(self, _: int) -> None:
-        while True:
-            try:
-                connection, _peer = self._bound.socket.accept()
-            except OSError as error:  # nobody waits any more, or there is no descriptor to be had
-                if error.errno in _SHORT:
-                    self._pause(error)
-                return
-            connection.setblocking(False)
-            refusal = self._refusal(connection)
-            if refusal is not None:
-                with suppress(OSError):
-                    connection.send(Exchange().respond(refusal))
-                connection.close()
-            else:
-                gone = self._connections.discard
-                self._connections.add(Connection(self._loop, connection, self._answer, gone))
-                self._sweep_later()
-
-    def _pause(self, error: OSError) -> None:
-        _log.warning("cannot take a client of the control API: %s", error.strerror)
-        self._loop.change(self._bound.socket.fileno(), 0)
-        self._loop.call_at(self._loop.now() + PAUSE_S, self._resume)
-
-    def _resume(self) -> None:
-        if self._bound.socket.fileno() >= 0:
-            self._loop.change(self._bound.socket.fileno(), READ)
+    def _take(self, connection: socket.socket) -> None:
+        refusal = self._refusal(connection)
+        if refusal is not None:
+            with suppress(OSError):
+                connection.send(Exchange().respond(refusal))
+            connection.close()
+            return
+        gone = self._connections.discard
+        self._connections.add(Connection(self._loop, connection, self._answer, gone))
+        self._sweep_later()
 
     def _refusal(self, connection: socket.socket) -> Response | None:
         """What to tell a client that is not served."""
@@ -105,10 +84,7 @@ class Server:
 
     def close(self) -> None:
         """Stop listening and cut the clients off. Nothing happens the second time."""
-        if self._bound.socket.fileno() < 0:
-            return
-        self._loop.unwatch(self._bound.socket.fileno())
-        self._bound.close()
+        self._acceptor.close()
         if self._sweeper is not None:
             self._sweeper.cancel()
         for each in list(self._connections):

@@ -2,7 +2,6 @@
 
 table       add, remove, list: what people and programs ask for
 listener    TCP and Unix sockets: each connection becomes a flow to a machine
-acceptor    a listening socket, wherever its connections lead
 multiplexed each connection becomes a channel of a stream into a machine (VPNKit's protocol)
 junction    a client and its channel
 channelled  UDP by channels, one for each peer

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import socket
 
+from sampan.base.acceptor import reset
 from sampan.base.loop import Loop
 from sampan.base.poller import ERROR, READ, WRITE
 from sampan.net.link.error import LinkError
 from sampan.net.link.multiplex import Destination
-from sampan.net.runtime.forward.acceptor import reset
 from sampan.net.runtime.forward.trunk import Trunk
 
 LINGER_S = 30.0  # for a client that has not taken everything when the machine is done

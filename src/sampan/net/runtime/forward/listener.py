@@ -9,10 +9,10 @@ from __future__ import annotations
 import socket
 from collections.abc import Callable
 
+from sampan.base.acceptor import Acceptor, reset
 from sampan.net.core.endpoint import Endpoint
 from sampan.net.core.flow import Flow
 from sampan.net.runtime.engine import Engine
-from sampan.net.runtime.forward.acceptor import Acceptor, reset
 from sampan.net.runtime.host.tcp import HostTcp
 from sampan.net.runtime.outbound import HostOutbound
 

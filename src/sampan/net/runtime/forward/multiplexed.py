@@ -23,12 +23,12 @@ import ipaddress
 import socket
 from collections.abc import Callable
 
+from sampan.base.acceptor import Acceptor, reset
 from sampan.base.loop import Loop
 from sampan.errors import SampanError, UsageError
 from sampan.net.link import multiplex
 from sampan.net.link.error import LinkError
 from sampan.net.link.multiplex import Destination
-from sampan.net.runtime.forward.acceptor import Acceptor, reset
 from sampan.net.runtime.forward.channelled import ChannelledForward
 from sampan.net.runtime.forward.junction import Junction
 from sampan.net.runtime.forward.line import Line
