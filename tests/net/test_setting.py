@@ -39,8 +39,8 @@ def test_a_network_without_ipv6():
 
 
 def test_limits():
-    found = setting.limits(Settings(max_connections=7, idle_s=5))
-    assert (found.flows, found.udp_idle_s) == (7, 5)
+    found = setting.limits(Settings(max_connections=7, idle_s=5, names_per_s=9))
+    assert (found.flows, found.udp_idle_s, found.names_per_s) == (7, 5, 9)
 
 
 @pytest.mark.parametrize(

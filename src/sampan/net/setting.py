@@ -56,6 +56,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         leases_file: where leases survive a restart; None: they do not.
         idle_s: after how many seconds without a datagram a UDP flow ends.
         max_connections: how many TCP connections one link may have.
+        names_per_s: how many questions about names are passed on for one link in a second.
         http_view: follow HTTP in clear-text flows, so that it can be seen; costs some speed.
         wakeful: while questions and answers follow each other at once, do not sleep in between;
             they take a third less time then, for up to a processor.
@@ -83,6 +84,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     leases_file: Path | None = None
     idle_s: float = 60.0
     max_connections: int = 4096
+    names_per_s: int = 500
     http_view: bool = False
     wakeful: bool = True
     har_file: Path | None = None
@@ -169,7 +171,11 @@ def network(settings: Settings) -> Network:
 
 def limits(settings: Settings) -> Limits:
     """The stack's bounds."""
-    return Limits(flows=settings.max_connections, udp_idle_s=settings.idle_s)
+    return Limits(
+        flows=settings.max_connections,
+        udp_idle_s=settings.idle_s,
+        names_per_s=settings.names_per_s,
+    )
 
 
 def _subnet(text: str) -> ipaddress.IPv4Network:

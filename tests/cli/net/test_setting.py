@@ -35,11 +35,12 @@ def test_plain_fields(parse):
         "--highest-ip", "10.9.0.30", "--prefix6", "", "--mtu", "9000", "--domain", "lab",
         "--search", "a.test", "--search", "b.test", "--host-access", "none", "--http-view", "--sleepy",
         "--port-max-idle-time", "5", "--max-connections", "7",
+        "--dns-rate", "8",
     )  # fmt: skip
     assert said == Settings(
         subnet="10.9.0.0/24", host="10.9.0.9", lowest="10.9.0.20", highest="10.9.0.30", prefix6="",
         mtu=9000, domain="lab", search=("a.test", "b.test"), host_access="none", http_view=True, wakeful=False,
-        idle_s=5.0, max_connections=7,
+        idle_s=5.0, max_connections=7, names_per_s=8,
     )  # fmt: skip
 
 

@@ -9,11 +9,11 @@ from sampan.net.services import dnsanswer
 from sampan.net.services.dns import (
     MAX_DELAYED,
     MAX_PENDING,
-    MAX_PENDING_OF_ONE,
     MAX_WAITERS,
     Forwarder,
 )
 from sampan.net.services.dnsmodel import Client, Close, Config, Reply, SendQuery, Split, Verdict
+from sampan.net.services.dnsshare import MAX_EXCHANGES_OF_ONE
 from sampan.net.services.hosts import Book
 from sampan.net.services.resolver import Resolver, Server
 from sampan.net.wire.dns import Message, Record, Type, parse_name
@@ -333,17 +333,48 @@ def test_questions_that_are_delayed(make_play):
     assert play.dns.next_timer() is None
 
 
-def test_one_machine_cannot_use_up_all(play):
-    for n in range(MAX_PENDING_OF_ONE):
-        assert play.sent(play.ask(f"n{n}.example.com"))
+def test_one_link_cannot_use_up_all(play):
+    """Whatever addresses its machines say they have."""
+    most = MAX_EXCHANGES_OF_ONE // len(BOTH.servers)
+    for n in range(most):
+        assert play.sent(play.ask(f"n{n}.example.com", client=Client(bytes([10, 0, 0, n]), 1)))
+    play.dns.events()
     assert rcode(play.reply(play.ask("more.example.com"))) == "SERVFAIL"
-    other = Client(bytes([192, 168, 65, 4]), 1)
-    assert play.sent(play.ask("more.example.com", client=other))
+    assert [each.via for each in play.dns.events()] == ["limited"]
+    other = Client(GUEST.address, 1, link=1)
+    [first, _] = play.ask("more.example.com", client=other)
+    play.answer(first, "more.example.com. 300 A 1.2.3.4")
+    assert rcode(play.reply(play.ask("more.example.com"))) == "NOERROR"  # from the cache
+
+
+def test_questions_over_time_are_bounded(make_play):
+    play = make_play(Config(resolver=BOTH), per_s=5)
+    for n in range(10):
+        play.answer(play.ask(f"n{n}.x")[0], f"n{n}.x. 300 A 1.2.3.4")
+    assert rcode(play.reply(play.ask("more.x"))) == "SERVFAIL"
+    assert rcode(play.reply(play.ask("n0.x"))) == "NOERROR"
+    assert rcode(play.reply(play.ask("web.sampan.internal"))) == "NOERROR"
+    play.now += 0.2
+    assert play.sent(play.ask("more.x"))
+
+
+def test_every_question_gives_its_share_back(make_play):
+    play = make_play(Config(resolver=Resolver(servers=(ONE,), attempts=1)), per_s=10_000)
+    for n in range(3 * MAX_EXCHANGES_OF_ONE):
+        [sent] = play.ask(f"n{n}.x")
+        if n % 3 == 0:
+            play.dns.query_failed(sent.exchange)
+        elif n % 3 == 1:
+            play.tick()
+        else:
+            play.answer(sent, rcode=2)
+        play.dns.actions()
+    assert play.sent(play.ask("more.x"))
 
 
 def test_questions_in_flight_are_bounded(play):
     for n in range(MAX_PENDING):
-        assert play.sent(play.ask(f"n{n}.x", client=Client(bytes([10, 0, n // 250, 1]), 1)))
+        assert play.sent(play.ask(f"n{n}.x", client=Client(GUEST.address, 1, link=n // 100)))
     assert rcode(play.reply(play.ask("more.x"))) == "SERVFAIL"
 
 

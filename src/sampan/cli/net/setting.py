@@ -223,6 +223,9 @@ ROWS = (
         _field("idle_s"), kind=click.FloatRange(min=1)),
     Row(("--max-connections",), "N", "Of one machine at a time.", _field("max_connections"),
         kind=click.IntRange(min=1)),
+    Row(("--dns-rate",), "N", "Questions about names of one machine that are passed on in a second; "
+        "more are answered with a failure.  [default: 500]", _field("names_per_s"),
+        kind=click.IntRange(min=1)),
 )  # fmt: skip
 
 

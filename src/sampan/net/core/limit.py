@@ -52,3 +52,4 @@ class Limits:
     neighbour_s: float = 600.0
     queued_frames: int = 4096  # that wait for a port; more are dropped
     errors_per_s: int = 100  # RSTs without a flow and ICMP errors, for each port
+    names_per_s: int = 500  # questions that DNS passes on for each port

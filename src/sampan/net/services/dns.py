@@ -22,8 +22,8 @@ or use the one it has, and send), `Close` (close the exchange's socket), `Reply`
 never kept for later, so a change of the host's network concerns nobody. `events()` tells what
 machines asked and learnt.
 
-Limits: questions in flight in all and of one address, askers that wait for one question, the
-cache. Not carried: the AD and CD bits, client EDNS options, zone transfers.
+Limits: questions in flight in all, those of one link in flight and over time (`dnsshare`), askers
+that wait for one question, the cache. What is too much is answered with a failure. Not carried: the AD and CD bits, client EDNS options, zone transfers.
 
 It may not know sockets, files or time; `now` counts seconds of any clock that does not go back.
 """
@@ -45,13 +45,14 @@ from sampan.net.services.dnsmodel import (
     SendQuery,
     Verdict,
 )
+from sampan.net.services.dnsshare import Shares
 from sampan.net.services.hosts import Book
 from sampan.net.services.resolver import Server
 from sampan.net.wire.dns import CLASS_IN, Message, Name, Question, ResponseCode, fold, parse_name
 from sampan.net.wire.error import MalformedError
 
 MAX_PENDING = 1024
-MAX_PENDING_OF_ONE = 256
+PER_S = 500
 MAX_WAITERS = 64
 MAX_DELAYED = 256
 _TRANSFERS = (251, 252)
@@ -79,6 +80,7 @@ class _Pending:
     deadline: float
     attempts_left: int
     waiters: list[tuple[Client, Message]]
+    link: int
     exchanges: dict[int, _Exchange] = field(default_factory=dict)
     second_best: tuple[Message, str] | None = None
 
@@ -98,6 +100,7 @@ class Forwarder:
         book: the names that are ours.
         random_id: gives an unguessable number from 0 to 65535.
         intercept: what is to become of a question that is not to go the usual way.
+        per_s: how many questions of one link are passed on in a second.
     """
 
     def __init__(
@@ -107,11 +110,13 @@ class Forwarder:
         random_id: Callable[[], int],
         *,
         intercept: Callable[[Client, Question], Verdict | None] = _nothing,
+        per_s: float = PER_S,
     ) -> None:
         self._book = book
         self._random_id = random_id
         self._intercept = intercept
         self._cache = Cache()
+        self._shares = Shares(per_s)
         self._pending: dict[Key, _Pending] = {}
         self._of_exchange: dict[int, _Pending] = {}
         self._last_exchange = 0
@@ -258,26 +263,18 @@ class Forwarder:
                 pending.waiters.append((client, query))
             return
         servers = self._responsible(key.name)
-        if not servers or not self._has_room(client):
+        if not servers or not self._has_room(client, len(servers), now):
             failure = dnsanswer.failure(ResponseCode.SERVER_FAILURE)
-            self._reply(client, query, failure, "failed")
+            self._reply(client, query, failure, "limited" if servers else "failed")
             return
         attempts = self._config.resolver.attempts
         asked = replace(query, questions=(question,))
-        pending = _Pending(key, asked, servers, now, attempts, [(client, query)])
+        pending = _Pending(key, asked, servers, now, attempts, [(client, query)], client.link)
         self._pending[key] = pending
         self._ask(pending, now)
 
-    def _has_room(self, client: Client) -> bool:
-        if len(self._pending) >= MAX_PENDING:
-            return False
-        own = (
-            1
-            for pending in self._pending.values()
-            for waiter, _ in pending.waiters[:1]
-            if waiter.address == client.address
-        )
-        return sum(own) < MAX_PENDING_OF_ONE
+    def _has_room(self, client: Client, servers: int, now: float) -> bool:
+        return len(self._pending) < MAX_PENDING and self._shares.take(client.link, servers, now)
 
     def _ask(self, pending: _Pending, now: float) -> None:
         """Ask every server, or ask again; one that is being asked over TCP is left alone."""
@@ -312,6 +309,7 @@ class Forwarder:
 
     def _finish(self, pending: _Pending, answer: Message, via: str) -> None:
         del self._pending[pending.key]
+        self._shares.give_back(pending.link)
         self._close(pending, list(pending.exchanges))
         for client, query in pending.waiters:
             name = pending.query.questions[0].name

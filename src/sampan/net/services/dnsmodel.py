@@ -30,12 +30,14 @@ class Client:
     """Who asked: where the reply goes.
 
     `connection` tells TCP connections apart; for datagrams, which of our addresses was asked.
+    `link` is the number of the link that the machine is on, whatever address it says it has.
     """
 
     address: bytes
     port: int
     over_tcp: bool = False
     connection: int = 0
+    link: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +88,8 @@ Action: TypeAlias = SendQuery | Close | Reply
 class Resolved:
     """A machine got an answer.
 
-    `via` is "local", "cache", "refused", "failed", "intercepted" or a server's address.
+    `via` is "local", "cache", "refused", "failed", "limited" (a failure, because too much is being
+    asked), "intercepted" or a server's address.
     """
 
     client: Client

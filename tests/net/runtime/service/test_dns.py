@@ -10,6 +10,7 @@ from sampan.net.runtime.service.dns import MAX_ADDED, DnsService
 from sampan.net.runtime.service.source import Sources
 from sampan.net.services.alias import Aliases
 from sampan.net.services.dnsmodel import Verdict
+from sampan.net.services.dnsshare import MAX_EXCHANGES_OF_ONE
 from sampan.net.services.dnsstream import Decoder, frame
 from sampan.net.services.resolver import Resolver, Server
 from sampan.net.wire.address import parse_ip
@@ -355,3 +356,21 @@ def test_hosts_file(net, make_service, ask, reply, tmp_path, upstream):
     net.advance(1.1)
     ask("nas")
     assert str(reply().a.rdata) == "10.0.0.9"
+
+
+def test_a_spray_costs_only_itself(net, service, upstream, caplog):
+    """A machine with many addresses asks for a thousand names; the other gets its answer."""
+    other = net.add(bytes([192, 168, 65, 9]))
+    for number in range(1000):
+        source = bytes([192, 168, 65, 10 + number % 40])
+        net.machine.udp(question(f"n{number}.test").pack(), GATEWAY, source=source)
+        upstream.poll()  # its socket has not much room
+    assert len(service._upstream._open) == MAX_EXCHANGES_OF_ONE
+    assert caplog.text.count("asks for too many names") == 1
+    other.udp(question("www.test").pack(), GATEWAY)
+    net.until(lambda: upstream.poll() and len(upstream.asked) > MAX_EXCHANGES_OF_ONE)
+    del upstream.asked[:-1]
+    upstream.answer("www.test. 60 A 192.0.2.7")
+    net.until(lambda: other.datagrams)
+    answer = dnslib.DNSRecord.parse(other.datagrams[0].payload)
+    assert str(answer.a.rdata) == "192.0.2.7"

@@ -37,7 +37,9 @@ def test_answers_after_the_machine_has_finished(net, server):
     connection = net.machine.connect(SERVICE)
     connection.send(frame(b"one") + frame(b"two")).finish()
     net.until(lambda: len(server.asked) == 2)
-    client = Client(connection.own.address, connection.own.port, over_tcp=True, connection=7)
+    client = Client(
+        connection.own.address, connection.own.port, over_tcp=True, connection=7, link=1
+    )
     assert server.asked == [(b"one", client), (b"two", client)]
     server.talk.reply(b"second")
     net.until(lambda: connection.data == frame(b"second"))

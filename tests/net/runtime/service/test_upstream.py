@@ -2,6 +2,7 @@ import socket
 
 import pytest
 
+from sampan.net.runtime.host import descriptor
 from sampan.net.runtime.service import upstream as upstream_module
 from sampan.net.runtime.service.upstream import Upstream
 from sampan.net.services.dnsmodel import SendQuery
@@ -121,3 +122,8 @@ def test_sockets_are_bounded(upstream, udp, monkeypatch):
     assert [upstream.send(query(number, udp)) for number in range(5)] == [True] * 3 + [False] * 2
     upstream.close(0)
     assert upstream.send(query(5, udp))
+
+
+def test_descriptors_are_left_for_others(upstream, udp, monkeypatch):
+    monkeypatch.setattr(descriptor, "share", lambda part: 8 // part)
+    assert [upstream.send(query(number, udp)) for number in range(3)] == [True, True, False]

@@ -17,6 +17,7 @@ import os
 from collections.abc import Callable
 from typing import TypeAlias
 
+from sampan.base import log
 from sampan.base.loop import Timer
 from sampan.net.core.endpoint import Endpoint
 from sampan.net.core.event import ServiceDatagram
@@ -39,13 +40,16 @@ from sampan.net.services.dnsmodel import (
 )
 from sampan.net.services.hosts import Book, Entry, Hosts
 from sampan.net.services.resolver import Server
-from sampan.net.wire.address import parse_ip
+from sampan.net.wire.address import format_ip, parse_ip
 from sampan.net.wire.dns import Question, parse_name
 
 PORT = 53
 LOOK_EVERY_S = 5.0
+WARN_EVERY_S = 60.0
 MAX_ADDED = 4096
 MANY_MACHINES = 256  # that learnt something, before it is looked which are still there
+
+_log = log.get(__name__)
 
 Gate: TypeAlias = Callable[[Client, Question], Verdict | None]
 Observer: TypeAlias = Callable[[Resolved, float], None]
@@ -71,7 +75,8 @@ class DnsService:
         aliases: Aliases,
     ) -> None:
         self.gates: list[Gate] = []
-        self.observers: list[Observer] = [self._learn]
+        self.observers: list[Observer] = [self._learn, self._warn]
+        self._warned: dict[int, float] = {}  # links, and when
         self._engine = engine
         self._loop = engine.loop
         self._book = book
@@ -83,7 +88,10 @@ class DnsService:
         self._added: dict[str, tuple[str, ...]] = {}
         self._upstream = Upstream(engine.loop, self)
         self._timer: Timer | None = None
-        self._forwarder = Forwarder(Config(), book, _random_id, intercept=self._intercept)
+        self._forwarder = Forwarder(
+            Config(), book, _random_id, intercept=self._intercept,
+            per_s=engine.stack.limits.names_per_s,
+        )  # fmt: skip
         self._follower = Follower(sources)
         self._watch()
         engine.serve(PORT, self._received)
@@ -140,7 +148,8 @@ class DnsService:
         address, port = datagram.source
         if datagram.destination.address in self._ours and any(address) and port:
             asked = self._ours.index(datagram.destination.address)
-            self.query(datagram.payload, Client(address, port, connection=asked), now)
+            client = Client(address, port, connection=asked, link=datagram.port.number)
+            self.query(datagram.payload, client, now)
 
     def _begin(self, conversation: Conversation) -> DnsTalk:
         self._last_talk += 1
@@ -213,6 +222,16 @@ class DnsService:
             stations = stack.stations
             aliases.keep(lambda machine: machine in stations)
             self._many = max(MANY_MACHINES, 2 * len(aliases))
+
+    def _warn(self, event: Resolved, now: float) -> None:
+        """Say once in a while that a link asks for too much."""
+        if event.via != "limited":
+            return
+        self._warned = {link: at for link, at in self._warned.items() if now < at + WARN_EVERY_S}
+        if event.client.link not in self._warned:
+            self._warned[event.client.link] = now
+            asker = format_ip(event.client.address)
+            _log.warning("%s asks for too many names: some are answered with a failure", asker)
 
     def _arm(self) -> None:
         """Wait for the next deadline; those that come up meanwhile are later."""

@@ -46,8 +46,8 @@ class DnsTalk:
         """See `channel.Talk`."""
         now = self._loop.now()
         self._until = now + IDLE_S
-        guest = self._conversation.flow.guest
-        client = Client(*guest, over_tcp=True, connection=self._number)
+        flow = self._conversation.flow
+        client = Client(*flow.guest, over_tcp=True, connection=self._number, link=flow.port.number)
         for message in self._decoder.received(data):
             self._open += 1
             self._service.query(message, client, now)

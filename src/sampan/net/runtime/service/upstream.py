@@ -2,6 +2,8 @@
 
 Each is connected, so that nobody else's datagrams come in and the host tells of refusals, and
 has a port that the kernel chose at random. Over TCP the message goes behind its length.
+
+There are at most `MAX_SOCKETS`, and no more than a quarter of the descriptors.
 """
 
 from __future__ import annotations
@@ -12,12 +14,14 @@ from typing import Protocol
 
 from sampan.base.loop import Loop
 from sampan.base.poller import READ, WRITE
+from sampan.net.runtime.host import descriptor
 from sampan.net.services.dnsmodel import SendQuery
 from sampan.net.services.dnsstream import Decoder, frame
 from sampan.net.services.resolver import Server
 
 MAX_SOCKETS = 1024
 READS = 8
+_PART = 4  # of all descriptors: machines' connections take the rest
 _MAX_MESSAGE = 65535
 
 
@@ -44,7 +48,7 @@ class Upstream:
         exchange = self._open.get(query.exchange)
         try:
             if exchange is None:
-                if len(self._open) >= MAX_SOCKETS:
+                if len(self._open) >= min(MAX_SOCKETS, descriptor.share(_PART)):
                     return False
                 kind = _TcpExchange if query.over_tcp else _UdpExchange
                 exchange = self._open[query.exchange] = kind(self._loop, self._asker, query)
