@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import functools
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import click
 
+from sampan.cli import flag
 from sampan.cli.metadata import given_data
 from sampan.errors import UsageError
 
@@ -36,7 +36,8 @@ class Flags(NamedTuple):
     console_file: bool = False
 
 
-_OPTIONS = (
+options = flag.gathered(
+    "devices", Flags,
     click.option(
         "--disk", multiple=True, metavar="[FILE][,size=SIZE][,format=raw|qcow2]",
         help="A disk, made if missing, grown to SIZE (1G; a bare number counts G); repeat for "
@@ -63,20 +64,7 @@ _OPTIONS = (
         "--console-file", is_flag=True, help=f"Write the console to PATH-state/{CONSOLE_FILE}.",
     ),
 )  # fmt: skip
-
-
-def options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Give `command` these flags, as one argument `devices`."""
-
-    @functools.wraps(command)
-    def gathered(*args: Any, **given: Any) -> object:  # noqa: ANN401
-        own = {name: given.pop(name) for name in Flags._fields}
-        return command(*args, devices=Flags(**own), **given)
-
-    wrapped: Callable[..., Any] = gathered
-    for option in reversed(_OPTIONS):
-        wrapped = option(wrapped)
-    return wrapped
+"""Gives a command these flags, as one argument `devices`."""
 
 
 def state_folder(path: Path) -> Path:

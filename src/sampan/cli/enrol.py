@@ -7,16 +7,15 @@ all the same, unknown to other commands.
 
 from __future__ import annotations
 
-import functools
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import click
 
 from sampan.base import log
-from sampan.cli import target
+from sampan.cli import flag, target
 from sampan.cli.settings import Settings
 from sampan.errors import SampanError, UsageError
 
@@ -40,7 +39,8 @@ class Flags(NamedTuple):
         return self.detached or self.name is not None or self.state is not None
 
 
-_OPTIONS = (
+options = flag.gathered(
+    "enrolment", Flags,
     click.option(
         "--name", metavar="NAME",
         help="What the machine is called, if no other one is.  [default: as PATH, with a number "
@@ -56,20 +56,7 @@ _OPTIONS = (
         help="Run it in the background; this command ends when the machine runs.",
     ),
 )  # fmt: skip
-
-
-def options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Give `command` these flags, as one argument `enrolment`."""
-
-    @functools.wraps(command)
-    def gathered(*args: Any, **given: Any) -> object:  # noqa: ANN401
-        own = {name: given.pop(name) for name in Flags._fields}
-        return command(*args, enrolment=Flags(**own), **given)
-
-    wrapped: Callable[..., Any] = gathered
-    for option in reversed(_OPTIONS):
-        wrapped = option(wrapped)
-    return wrapped
+"""Gives a command these flags, as one argument `enrolment`."""
 
 
 @contextmanager

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import functools
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
+from sampan.cli import flag
 from sampan.errors import UsageError
 
 if TYPE_CHECKING:
@@ -36,21 +35,43 @@ class _Known(NamedTuple):
 
 
 _PATH = "put the folder of the one you want first in PATH"
-_REFUSED = {
-    known.name: known
-    for known in (
-        _Known("--fw"),
-        _Known("--iso", takes_value=False), _Known("--squashfs", takes_value=False),
-        _Known("--uefi", takes_value=False),
-        _Known("--qemu", says="QEMU is found by PATH", hint=_PATH),
-        _Known("--hyperkit", says="HyperKit is found by PATH", hint=_PATH),
-        _Known("--vpnkit", says="the network is Sampan's own",
-               hint="to join one that is served elsewhere: --networking vpnkit,PATH"),
-        _Known("--vpnkit-uuid", says="addresses are kept by the machine's MAC address",
-               hint="to choose the address: --ip ADDRESS"),
-    )
-}  # fmt: skip
-_OPTIONS = (
+_REFUSED = (
+    _Known("--fw"),
+    _Known("--iso", takes_value=False),
+    _Known("--squashfs", takes_value=False),
+    _Known("--uefi", takes_value=False),
+    _Known("--qemu", says="QEMU is found by PATH", hint=_PATH),
+    _Known("--hyperkit", says="HyperKit is found by PATH", hint=_PATH),
+    _Known(
+        "--vpnkit",
+        says="the network is Sampan's own",
+        hint="to join one that is served elsewhere: --networking vpnkit,PATH",
+    ),
+    _Known(
+        "--vpnkit-uuid",
+        says="addresses are kept by the machine's MAC address",
+        hint="to choose the address: --ip ADDRESS",
+    ),
+)
+
+
+def _refused(known: _Known) -> flag.Option:
+    def refuse(context: click.Context, option: click.Parameter, value: object) -> None:
+        del context, option
+        if value and known.says:
+            raise UsageError(f"{known.name} is not there: {known.says}", hint=known.hint)
+        if value:
+            raise UsageError(
+                f"{known.name} is not there yet: this version runs kernel+initrd systems only",
+                hint="see sampan run --help for the flags it has",
+            )
+
+    kind: dict[str, Any] = {"multiple": True} if known.takes_value else {"is_flag": True}
+    return click.option(known.name, hidden=True, expose_value=False, callback=refuse, **kind)
+
+
+options = flag.gathered(
+    "computer", Flags,
     click.option("--cpus", type=int, help="Number of processors.  [default: 1]"),
     click.option(
         "--mem", metavar="SIZE",
@@ -65,26 +86,9 @@ _OPTIONS = (
     click.option(
         "--kernel", is_flag=True, help="PATH is a kernel+initrd system (what is assumed)."
     ),
+    *map(_refused, _REFUSED),
 )  # fmt: skip
-
-
-def options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Give `command` these flags, as one argument `computer`; and those of LinuxKit, refused."""
-
-    @functools.wraps(command)
-    def gathered(*args: Any, **given: Any) -> object:  # noqa: ANN401
-        own = {name: given.pop(name) for name in Flags._fields}
-        return command(*args, computer=Flags(**own), **given)
-
-    wrapped: Callable[..., Any] = gathered
-    for known in _REFUSED.values():
-        kind: dict[str, Any] = {"multiple": True} if known.takes_value else {"is_flag": True}
-        wrapped = click.option(
-            known.name, hidden=True, expose_value=False, callback=_refuse, **kind
-        )(wrapped)
-    for option in reversed(_OPTIONS):
-        wrapped = option(wrapped)
-    return wrapped
+"""Gives a command these flags, as one argument `computer`; and those of LinuxKit, refused."""
 
 
 def machine(found: Bundle, name: str, flags: Flags, driver: Driver) -> MachineSpec:
@@ -126,18 +130,6 @@ def altered(spec: MachineSpec, flags: Flags) -> MachineSpec:
     )
     changed.check()
     return changed
-
-
-def _refuse(context: click.Context, option: click.Parameter, value: object) -> None:
-    del context
-    known = _REFUSED[option.opts[0]]
-    if value and known.says:
-        raise UsageError(f"{known.name} is not there: {known.says}", hint=known.hint)
-    if value:
-        raise UsageError(
-            f"{known.name} is not there yet: this version runs kernel+initrd systems only",
-            hint="see sampan run --help for the flags it has",
-        )
 
 
 def _mem_mib(text: str) -> int:

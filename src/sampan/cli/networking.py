@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import click
 
 from sampan.base import log
+from sampan.cli import flag
 from sampan.cli.backend import Backend
 from sampan.cli.net import place, setting
 from sampan.errors import SampanError, UsageError
@@ -35,7 +35,8 @@ class Flags(NamedTuple):
     wanted: dict[str, object] = {}  # noqa: RUF012  never changed
 
 
-_OPTIONS = (
+options = flag.gathered(
+    "connected", Flags,
     click.option(
         "--publish", multiple=True, metavar="[BIND:]HOST:GUEST[/tcp|udp]",
         help="Make a port of the guest reachable on the host; repeat for more. BIND is 127.0.0.1 "
@@ -52,20 +53,7 @@ _OPTIONS = (
     click.option("--ip", default="", metavar="ADDRESS", help="The guest's address, by DHCP."),
     functools.partial(setting.options, only=_SETTINGS),
 )  # fmt: skip
-
-
-def options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Give `command` these flags, as one argument `connected`."""
-
-    @functools.wraps(command)
-    def gathered(*args: Any, **given: Any) -> object:  # noqa: ANN401
-        own = {name: given.pop(name) for name in Flags._fields}
-        return command(*args, connected=Flags(**own), **given)
-
-    wrapped: Callable[..., Any] = gathered
-    for option in reversed(_OPTIONS):
-        wrapped = option(wrapped)
-    return wrapped
+"""Gives a command these flags, as one argument `connected`."""
 
 
 def connection(flags: Flags, chosen: Backend, spec: MachineSpec | None = None) -> Options:

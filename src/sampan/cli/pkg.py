@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypedDict, Unpack
+from typing import TYPE_CHECKING, TypedDict, Unpack
 
 import click
 
-from sampan.cli import jsonout
+from sampan.cli import flag, jsonout
 from sampan.cli.settings import Settings, source_date_epoch
 
 if TYPE_CHECKING:
@@ -42,40 +41,30 @@ class _Flags(TypedDict, total=False):
     pull: bool
 
 
-def _naming(command: Callable[..., Any]) -> Callable[..., Any]:
-    """The flags that say which package is meant, and what it is called."""
-    for option in reversed(
-        (
-            click.option("--build-yml", default="build.yml", show_default=True, metavar="NAME",
-                         help="What the recipe is called in its folder."),
-            click.option("--org", default="", metavar="NAME", envvar="LINUXKIT_PKG_ORG",
-                         help="Organisation instead of the recipe's.  [env: LINUXKIT_PKG_ORG]"),
-            click.option("--hash", "hash_", default="", metavar="HASH",
-                         help="The tag, instead of the hash of the sources."),
-            click.option("--hash-commit", default="HEAD", show_default=True, metavar="COMMIT",
-                         help="The git commit whose hash counts."),
-        )
-    ):  # fmt: skip
-        command = option(command)
-    return command
+_naming = flag.given(
+    click.option("--build-yml", default="build.yml", show_default=True, metavar="NAME",
+                 help="What the recipe is called in its folder."),
+    click.option("--org", default="", metavar="NAME", envvar="LINUXKIT_PKG_ORG",
+                 help="Organisation instead of the recipe's.  [env: LINUXKIT_PKG_ORG]"),
+    click.option("--hash", "hash_", default="", metavar="HASH",
+                 help="The tag, instead of the hash of the sources."),
+    click.option("--hash-commit", default="HEAD", show_default=True, metavar="COMMIT",
+                 help="The git commit whose hash counts."),
+)  # fmt: skip
+"""The flags that say which package is meant, and what it is called."""
 
 
-def _building(command: Callable[..., Any]) -> Callable[..., Any]:
-    """The flags that say how a package is built."""
-    for option in reversed(
-        (
-            click.option("--platforms", multiple=True, metavar="OS/ARCH[,...]",
-                         help="Platforms to build for.  [default: this computer's]"),
-            click.option("--force", is_flag=True, help="Build what is in the cache already, too."),
-            click.option("--network/--nonetwork", default=None,
-                         help="Whether a Dockerfile may use the network.  [default: the recipe's]"),
-            click.option("--disable-cache/--enable-cache", default=None,
-                         help="Whether the Dockerfile builder starts afresh."),
-            click.option("--pull", is_flag=True, help="Fetch the images a Dockerfile begins with anew."),
-        )
-    ):  # fmt: skip
-        command = option(command)
-    return command
+_building = flag.given(
+    click.option("--platforms", multiple=True, metavar="OS/ARCH[,...]",
+                 help="Platforms to build for.  [default: this computer's]"),
+    click.option("--force", is_flag=True, help="Build what is in the cache already, too."),
+    click.option("--network/--nonetwork", default=None,
+                 help="Whether a Dockerfile may use the network.  [default: the recipe's]"),
+    click.option("--disable-cache/--enable-cache", default=None,
+                 help="Whether the Dockerfile builder starts afresh."),
+    click.option("--pull", is_flag=True, help="Fetch the images a Dockerfile begins with anew."),
+)  # fmt: skip
+"""The flags that say how a package is built."""
 
 
 @click.group("pkg", epilog=_EPILOG)

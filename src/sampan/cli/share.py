@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import functools
-from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import click
+
+from sampan.cli import flag
 
 if TYPE_CHECKING:
     from sampan.machine.model import MachineSpec
@@ -21,7 +21,8 @@ class Flags(NamedTuple):
     virtiofsd: Path | None = None
 
 
-_OPTIONS = (
+options = flag.gathered(
+    "shares", Flags,
     click.option(
         "--share", multiple=True, metavar="HOST:GUEST[:WORDS]",
         help="Mount the folder HOST of this computer at GUEST. WORDS, with commas between: ro: the "
@@ -40,20 +41,7 @@ _OPTIONS = (
         "neither events nor owners.  [default: Sampan does]",
     ),
 )  # fmt: skip
-
-
-def options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Give `command` these flags, as one argument `shares`."""
-
-    @functools.wraps(command)
-    def gathered(*args: Any, **given: Any) -> object:  # noqa: ANN401
-        own = {name: given.pop(name) for name in Flags._fields}
-        return command(*args, shares=Flags(**own), **given)
-
-    wrapped: Callable[..., Any] = gathered
-    for option in reversed(_OPTIONS):
-        wrapped = option(wrapped)
-    return wrapped
+"""Gives a command these flags, as one argument `shares`."""
 
 
 def shared(spec: MachineSpec, flags: Flags) -> MachineSpec:
