@@ -142,16 +142,36 @@ class TestOpening:
 class TestData:
     def test_data_comes_and_room_is_told_in_time(self, board):
         made = opened(board)
-        assert say(board, Op.RW, length=65536) == Arrived(made)
-        board.passed_on(made, 65536)
-        assert not board.has_control
-        for _ in range(3):
-            say(board, Op.RW, length=65536)
+        for _ in range(4):
+            assert not board.has_control
+            assert say(board, Op.RW, length=65536, allocated=LARGE) == Arrived(made)
             board.passed_on(made, 65536)
+        assert not board.has_control
+        say(board, Op.RW, length=1, allocated=LARGE)
+        board.passed_on(made, 1)
         [update] = hear(board)
         assert (update.op, update.allocated, update.forwarded) == (
-            Op.CREDIT_UPDATE, LARGE, 4 * 65536,
+            Op.CREDIT_UPDATE, LARGE, 4 * 65536 + 1,
         )  # fmt: skip
+
+    def test_a_guest_with_a_small_buffer_is_told_of_room_sooner(self, board):
+        """It may send no more than it would take itself, whatever it is offered."""
+        made = opened(board)
+        say(board, Op.RW, length=1000)
+        board.passed_on(made, 250)
+        assert not board.has_control
+        board.passed_on(made, 1)
+        [update] = hear(board)
+        assert (update.op, update.forwarded) == (Op.CREDIT_UPDATE, 251)
+
+    def test_a_guest_that_makes_its_buffer_small_is_told_of_room_at_once(self, board):
+        made = opened(board)
+        say(board, Op.RW, length=1000, allocated=LARGE)
+        board.passed_on(made, 1000)
+        assert not board.has_control
+        say(board, Op.CREDIT_UPDATE, allocated=900)
+        [update] = hear(board)
+        assert (update.op, update.forwarded) == (Op.CREDIT_UPDATE, 1000)
 
     def test_more_than_there_is_room_for(self, board):
         made = opened(board)
@@ -175,7 +195,7 @@ class TestData:
 
     def test_data_tells_the_credit_too(self, board):
         made = opened(board)
-        say(board, Op.RW, length=LARGE)
+        say(board, Op.RW, length=LARGE, allocated=LARGE)
         board.passed_on(made, LARGE // 4 - 1)
         assert data_header(board, made, 1).forwarded == LARGE // 4 - 1
         board.passed_on(made, LARGE // 4 - 1)

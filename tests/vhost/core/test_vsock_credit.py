@@ -1,5 +1,6 @@
 """Counters that wrap, and never promise what is not there."""
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -18,6 +19,17 @@ def test_what_may_be_sent():
     assert flow.room == 900
     flow.told(50, 500)  # it has shrunk its buffer
     assert flow.room == 0
+
+
+def test_when_much_small_data_may_be_waiting():
+    flow = Outflow()
+    flow.told(1600, 2**32 - 50)
+    flow.sent(2**32 - 50 + 100)
+    assert not flow.is_crowded
+    flow.sent(1)
+    assert flow.is_crowded
+    flow.told(1600, 51)
+    assert not flow.is_crowded
 
 
 @given(NUMBER, NUMBER, NUMBER)
@@ -46,12 +58,27 @@ def test_more_than_there_was_room_for():
     assert not flow.arrived(1)
 
 
-def test_room_is_told_before_it_runs_out():
+@pytest.mark.parametrize("theirs", [100, 10_000])
+def test_room_is_told_before_it_runs_out(theirs):
     flow = Inflow(100)
     flow.arrived(100)
-    flow.passed_on(24)
-    early = flow.is_due
+    flow.passed_on(25)
+    early = flow.is_due(theirs)
     flow.passed_on(1)
-    due = flow.is_due
+    due = flow.is_due(theirs)
     flow.promised()
-    assert (early, due, flow.is_due) == (False, True, False)
+    assert (early, due, flow.is_due(theirs)) == (False, True, False)
+
+
+@given(st.integers(0, 300), st.lists(st.integers(1, 300), min_size=1))
+def test_a_driver_that_sends_no_more_than_it_would_take_itself_is_never_stuck(theirs, sizes):
+    flow = Inflow(200)
+    window, sent, told = min(200, theirs), 0, 0
+    for size in sizes:
+        part = min(size, window - (sent - told))
+        assert part > 0 or window == 0
+        sent += part
+        flow.passed_on(part)
+        if flow.is_due(theirs):
+            flow.promised()
+            told = sent

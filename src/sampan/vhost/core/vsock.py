@@ -197,6 +197,7 @@ class Switchboard:
         return Arrived(connection)
 
     def _credit(self, connection: Connection, _: Packet) -> Event:
+        self._owe_credit(connection)  # it may have less room itself from now on
         return Credited(connection)
 
     def _credit_request(self, connection: Connection, _: Packet) -> Event:
@@ -235,9 +236,13 @@ class Switchboard:
 
     def passed_on(self, connection: Connection, size: int) -> None:
         """So many bytes of the driver have gone to the host's program."""
-        inflow = connection.inflow
-        inflow.passed_on(size)
-        if inflow.is_due and connection.state is State.OPEN:
+        connection.inflow.passed_on(size)
+        self._owe_credit(connection)
+
+    def _owe_credit(self, connection: Connection) -> None:
+        if connection.state is State.OPEN and connection.inflow.is_due(
+            connection.outflow.allocated
+        ):
             self._owe(connection, _CREDIT)
 
     def said(self, connection: Connection, what: Shut, now: float) -> None:

@@ -11,16 +11,16 @@ _MASK = 0xFFFFFFFF
 
 
 class Outflow:
-    """What may be sent to the driver."""
+    """What may be sent to the driver. `allocated` is how large its buffer is."""
 
-    __slots__ = ("_allocated", "_forwarded", "_sent")
+    __slots__ = ("_forwarded", "_sent", "allocated")
 
     def __init__(self) -> None:
-        self._allocated = self._forwarded = self._sent = 0
+        self.allocated = self._forwarded = self._sent = 0
 
     def told(self, allocated: int, forwarded: int) -> None:
         """What the driver's last packet said."""
-        self._allocated = allocated
+        self.allocated = allocated
         self._forwarded = forwarded
 
     def sent(self, size: int) -> None:
@@ -30,7 +30,12 @@ class Outflow:
     @property
     def room(self) -> int:
         """How many more bytes the driver will take now; 0, too, if it has shrunk its buffer."""
-        return max(0, self._allocated - ((self._sent - self._forwarded) & _MASK))
+        return max(0, self.allocated - ((self._sent - self._forwarded) & _MASK))
+
+    @property
+    def is_crowded(self) -> bool:
+        """Whether much small data may be waiting there: see `vsock_ring.PIECE`."""
+        return (self._sent - self._forwarded) & _MASK > self.allocated // 16
 
 
 class Inflow:
@@ -57,7 +62,11 @@ class Inflow:
         """A packet tells the driver what `forwarded` is now."""
         self._promised = self.forwarded
 
-    @property
-    def is_due(self) -> bool:
-        """Whether the driver is to be told that there is room again, before it runs out of it."""
-        return (self.forwarded - self._promised) & _MASK >= self.buffer // 4
+    def is_due(self, theirs: int) -> bool:
+        """Whether the driver is to be told that there is room again, before it runs out of it.
+
+        `theirs` is how large its own buffer is: since 2026 (6.12.117 does) Linux lets no more be on
+        its way than it would take itself.
+        """
+        window = min(self.buffer, theirs)
+        return (self.forwarded - self._promised) & _MASK > window // 4

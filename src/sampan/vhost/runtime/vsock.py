@@ -339,7 +339,8 @@ class VsockDevice:
         if not size:
             self._host_finished(end)
             return True
-        end.appetite = writer.fill(size, partial(self._switchboard.data_header, connection))
+        header_of = partial(self._switchboard.data_header, connection)
+        end.appetite = writer.fill(size, header_of, is_crowded=connection.outflow.is_crowded)
         self._switchboard.data_sent(connection, size)
         if size == capacity:
             end.appetite = min(MAX_ROOMS, end.appetite * 4)
