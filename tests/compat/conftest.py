@@ -7,6 +7,7 @@ no privileges the namespaces are made within a user namespace.
 
 import json
 import os
+import re
 import shutil
 import socket
 import subprocess
@@ -149,7 +150,7 @@ class VirtualNetwork:
         namespace.ip(f"link set tap0 mtu {self.settings.mtu} up")
         if configure:
             namespace.ip(f"route add default via {GATEWAY}")
-            namespace.run(["ping", "-c1", "-W5", GATEWAY])  # so that it is known
+            namespace.run(["ping", "-c1", f"-W{PATIENCE_S}", GATEWAY])  # so that it is known
         return namespace
 
     def close(self):
@@ -254,6 +255,37 @@ def echo_port(host_server):
             connection.sendall(data)
 
     return host_server(echo)
+
+
+@pytest.fixture
+def docker_registry(tmp_path):
+    """Starts Debian's docker-registry, empty; gives its HOST:PORT. It writes `registry.log`."""
+    started = []
+
+    def start(auth=None):
+        config = {
+            "version": 0.1,
+            "storage": {"filesystem": {"rootdirectory": str(tmp_path / "registry")}},
+            "http": {"addr": "127.0.0.1:0"},
+        } | ({"auth": auth} if auth else {})
+        path, log = tmp_path / "registry.yml", tmp_path / "registry.log"
+        path.write_text(json.dumps(config))  # JSON is YAML
+        with log.open("wb") as stream:
+            argv = ["docker-registry", "serve", path]
+            child = subprocess.Popen(argv, stdout=stream, stderr=stream)
+        started.append(child)
+
+        def listening():
+            assert child.poll() is None, log.read_text()
+            return re.search(r"listening on (127\.0\.0\.1:\d+)", log.read_text())
+
+        _wait_until(listening, "docker-registry")
+        return listening()[1]
+
+    yield start
+    for child in started:
+        child.terminate()
+        child.wait(PATIENCE_S)
 
 
 @pytest.fixture

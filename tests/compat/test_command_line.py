@@ -1,13 +1,9 @@
 """The command line against a real registry: what a user types to push and pull."""
 
 import hashlib
-import http.client
 import json
 import shutil
-import socket
-import subprocess
 import tarfile
-import time
 
 import pytest
 
@@ -15,56 +11,12 @@ from sampan.cli.main import main
 
 pytestmark = pytest.mark.compat
 
-CONFIG = """\
-version: 0.1
-storage: {{filesystem: {{rootdirectory: {root}}}}}
-http: {{addr: "127.0.0.1:{port}"}}
-"""
-
 
 @pytest.fixture
-def registry(tmp_path):
-    """The address of Debian's docker-registry, empty."""
-    program = shutil.which("docker-registry")
-    assert program is not None, "apt install docker-registry"
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    config = tmp_path / "registry.yml"
-    config.write_text(CONFIG.format(root=tmp_path / "registry", port=port))
-    with (tmp_path / "registry.log").open("wb") as log:
-        child = subprocess.Popen([program, "serve", config], stdout=log, stderr=log)
-    try:
-        _wait_for(port, child)
-        yield f"127.0.0.1:{port}"
-    finally:
-        child.terminate()
-        child.wait(60)
-
-
-def _wait_for(port, child):
-    deadline = time.monotonic() + 30
-    while time.monotonic() < deadline:
-        assert child.poll() is None, "the registry ended"
-        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=1)
-        try:
-            connection.request("GET", "/v2/")
-            connection.getresponse().read()
-        except OSError:
-            _pause(child)
-        else:
-            return
-        finally:
-            connection.close()
-    raise AssertionError("the registry does not answer")
-
-
-def _pause(child):
-    """Give the registry a moment, and no more if it ends."""
-    try:
-        child.wait(0.1)
-    except subprocess.TimeoutExpired:
-        return
+def registry(docker_registry):
+    """The address of an empty registry."""
+    assert shutil.which("docker-registry") is not None, "apt install docker-registry"
+    return docker_registry()
 
 
 @pytest.fixture

@@ -6,13 +6,10 @@ import json
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import threading
 import time
-import urllib.error
-import urllib.request
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
@@ -35,58 +32,46 @@ pytestmark = [
 AMD64, ARM64 = Platform("amd64"), Platform("arm64")
 PULLER = """
 import sys
+import threading
 from pathlib import Path
 from sampan.oci import transfer
 from sampan.oci.layout import Cache
 from sampan.oci.reference import Reference
 class Loud:
     def start(self, label, total): return self
-    def advance(self, amount): print("bytes", flush=True)
+    def advance(self, amount):
+        global left
+        print("bytes", flush=True)
+        left -= 1
+        if left <= 0: threading.Event().wait()  # to be killed
     def finish(self, task, *, failed): pass
     def note(self, message): pass
+left = int(sys.argv[3])
 transfer.pull(Cache(Path(sys.argv[1])), Reference.parse(sys.argv[2]), progress=Loud())
 """
 
 
-def wait_until_up(host, process):
-    while process.poll() is None:
-        try:
-            urllib.request.urlopen(f"http://{host}/v2/", timeout=60).close()
-        except urllib.error.HTTPError as error:
-            error.close()
-            return  # it wants a login
-        except urllib.error.URLError:
-            continue
-        return
-    pytest.fail("docker-registry ended")
+@pytest.fixture
+def serve(docker_registry):
+    return docker_registry
 
 
 @pytest.fixture
-def serve(tmp_path):
-    started = []
+def logged(tmp_path, wait_until):
+    """The lines of the registry's log with `text`, once there are `count`.
 
-    def start(auth=None):
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            host = f"127.0.0.1:{probe.getsockname()[1]}"
-        config = {
-            "version": 0.1,
-            "storage": {"filesystem": {"rootdirectory": str(tmp_path / "registry")}},
-            "http": {"addr": host},
-        } | ({"auth": auth} if auth else {})
-        path = tmp_path / "registry.yml"
-        path.write_text(json.dumps(config))  # JSON is YAML
-        with (tmp_path / "registry.log").open("wb") as log:
-            started.append(
-                subprocess.Popen(["docker-registry", "serve", path], stdout=log, stderr=log)
-            )
-        wait_until_up(host, started[-1])
-        return host
+    It writes them when it has answered.
+    """
 
-    yield start
-    for process in started:
-        process.terminate()
-        process.wait()
+    def find(text, count=1):
+        def lines():
+            log = (tmp_path / "registry.log").read_text()
+            return [line for line in log.splitlines() if text in line]
+
+        wait_until(lambda: len(lines()) >= count, f"{count} of {text} in the log")
+        return lines()
+
+    return find
 
 
 @pytest.fixture
@@ -168,16 +153,17 @@ def test_docker_images_of_skopeo(serve, cache, tmp_path):
     assert cache.image(name, AMD64).layers[0].media_type == model.DOCKER_LAYER_GZIP
 
 
-def test_blobs_of_a_neighbour_are_mounted_and_large_ones_go_in_chunks(serve, cache, tmp_path):
+def test_blobs_of_a_neighbour_are_mounted_and_large_ones_go_in_chunks(
+    serve, cache, logged, tmp_path
+):
     host = serve()
     put_index(cache, f"{host}/test/web:1", size=40 << 20)
     transfer.push(cache, Reference.parse(f"{host}/test/web:1"))
     target = Reference.parse(f"{host}/other/web:1")
     transfer.push(cache, Reference.parse(f"{host}/test/web:1"), target=target)
-    log = (tmp_path / "registry.log").read_text()
-    assert log.count('"PATCH /v2/test/web/') == 4  # two layers of two chunks
-    assert "PATCH /v2/other/web/" not in log
-    assert log.count('"POST /v2/other/web/blobs/uploads/?mount=') == 4
+    assert len(logged('"PATCH /v2/test/web/', 4)) == 4  # two layers of two chunks
+    assert len(logged('"POST /v2/other/web/blobs/uploads/?mount=', 4)) == 4
+    assert "PATCH /v2/other/web/" not in (tmp_path / "registry.log").read_text()
 
 
 def test_with_htpasswd(serve, cache, tmp_path):
@@ -309,17 +295,19 @@ def test_no_such_tag(serve, cache):
     assert str(caught.value) == f"{host} has no no/such:1: manifest unknown"
 
 
-def start_pull(folder: Path, name: str) -> subprocess.Popen[bytes]:
-    return subprocess.Popen([sys.executable, "-c", PULLER, folder, name], stdout=subprocess.PIPE)
+def start_pull(folder: Path, name: str, steps: int = sys.maxsize) -> subprocess.Popen[bytes]:
+    """A process that pulls, and goes no further after so many steps, each of which it tells."""
+    argv = [sys.executable, "-c", PULLER, folder, name, str(steps)]
+    return subprocess.Popen(argv, stdout=subprocess.PIPE)
 
 
-def test_a_pull_that_is_killed_is_taken_up(serve, cache, tmp_path):
+def test_a_pull_that_is_killed_is_taken_up(serve, cache, logged, tmp_path):
     host = serve()
     name = f"{host}/test/web:1"
     root = put_index(cache, name, size=60 << 20)
     transfer.push(cache, Reference.parse(name))
     folder = tmp_path / "other"
-    with start_pull(folder, name) as child:
+    with start_pull(folder, name, steps=20) as child:
         assert child.stdout is not None
         for _ in range(20):
             child.stdout.readline()
@@ -328,10 +316,10 @@ def test_a_pull_that_is_killed_is_taken_up(serve, cache, tmp_path):
     assert other.find(Reference.parse(name)) is None
     assert any(path.stat().st_size for path in (folder / "partial").iterdir())
     assert transfer.pull(other, Reference.parse(name)).digest == root.digest
-    assert " 206 " in (tmp_path / "registry.log").read_text()
+    assert logged(" 206 ")
 
 
-def test_two_processes_pull_into_one_cache(serve, cache, tmp_path):
+def test_two_processes_pull_into_one_cache(serve, cache, logged, tmp_path):
     host = serve()
     name = f"{host}/test/web:1"
     put_index(cache, name, size=20 << 20)
@@ -344,6 +332,4 @@ def test_two_processes_pull_into_one_cache(serve, cache, tmp_path):
     other = Cache(folder)
     assert set(other.blobs) == set(cache.blobs)
     assert len(other.entries()) == 1
-    log = (tmp_path / "registry.log").read_text()
-    fetched = [line for line in log.splitlines() if '"GET /v2/test/web/blobs/' in line]
-    assert len(fetched) == 4  # each blob once
+    assert len(logged('"GET /v2/test/web/blobs/', 4)) == 4  # each blob once

@@ -36,7 +36,8 @@ def session(pytester):
     def run(tests, *words, instead=("", "")):
         pytester.makeconftest(FAKE.replace(*instead))
         pytester.makepyfile(tests)
-        return pytester.runpytest_subprocess("-p", "no:cacheprovider", *words)
+        # their order counts, whatever else is installed
+        return pytester.runpytest_subprocess("-p", "no:cacheprovider", "-p", "no:randomly", *words)
 
     return run
 

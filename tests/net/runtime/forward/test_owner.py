@@ -72,9 +72,11 @@ def test_who_has_connected(family, address, shown):
         socket.create_server((address, 0), family=family) as server,
         socket.create_connection(server.getsockname()[:2]) as client,
         server.accept()[0],
+        socket.socket() as unconnected,
     ):
+        unconnected.bind(("127.0.0.1", 0))  # so that nobody else connects from there
         end = shown.format(client.getsockname()[1])
-        found = owner.of_clients([end, "127.0.0.1:1"])
+        found = owner.of_clients([end, f"127.0.0.1:{unconnected.getsockname()[1]}"])
         assert found == {end: owner.process(os.getpid())}
 
 
