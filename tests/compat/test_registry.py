@@ -297,7 +297,7 @@ def test_no_such_tag(serve, cache):
 
 def start_pull(folder: Path, name: str, steps: int = sys.maxsize) -> subprocess.Popen[bytes]:
     """A process that pulls, and goes no further after so many steps, each of which it tells."""
-    argv = [sys.executable, "-c", PULLER, folder, name, str(steps)]
+    argv = [sys.executable, "-c", PULLER, str(folder), name, str(steps)]
     return subprocess.Popen(argv, stdout=subprocess.PIPE)
 
 
