@@ -4,9 +4,12 @@ The proxy and the servers behind it live in a namespace of their own, in which 1
 theirs; nobody else reaches that address.
 """
 
+import ssl
+import subprocess
 import sys
 import threading
 from contextlib import suppress
+from select import select
 
 import pytest
 
@@ -83,6 +86,38 @@ def proxy(behind, host_server):
 
 
 @pytest.fixture
+def secure_proxy(behind, host_server, tmp_path):
+    """The same behind TLS, and the CA of its certificate."""
+    key, certificate = tmp_path / "proxy.key", tmp_path / "proxy.pem"
+    subprocess.run(
+        ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256",
+         "-nodes", "-subj", "/CN=proxy", "-addext", "subjectAltName=IP:127.0.0.1",
+         "-keyout", key, "-out", certificate],
+        check=True, capture_output=True,
+    )  # fmt: skip
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate, key)
+
+    def handle(connection):
+        """In one thread: TLS is not for two."""
+        with (
+            suppress(OSError),
+            context.wrap_socket(connection, server_side=True) as outside,
+            behind.connect("127.0.0.1", 8888) as inside,
+        ):
+            while True:
+                ready = [outside] if outside.pending() else select([outside, inside], [], [])[0]
+                for source, sink in ((outside, inside), (inside, outside)):
+                    if source in ready:
+                        if not (data := source.recv(65536)):
+                            return
+                        sink.sendall(data)
+
+    port = host_server(handle)
+    return Proxy.parse(f"https://me:secret@127.0.0.1:{port}"), certificate
+
+
+@pytest.fixture
 def web(new_network, proxy):
     """A machine on a network that goes by way of the proxy."""
     network = new_network(proxy=Settings(http=proxy, https=proxy))
@@ -109,6 +144,19 @@ def test_https(web, tmp_path):
     argv = ["--cacert", tmp_path / "cert.pem", f"https://{NAME}/page"]
     assert curl(web, *argv).stdout == "from behind the proxy\n"
     web.network.settled()
+
+
+def test_proxy_behind_tls(new_network, secure_proxy, tmp_path, caplog):
+    proxy, certificate = secure_proxy
+    network = new_network(proxy=Settings(http=proxy, https=proxy, certificates=(certificate,)))
+    machine = network.machine()
+    assert curl(machine, f"http://{NAME}/page").stdout == "from behind the proxy\n"
+    argv = ["--cacert", tmp_path / "cert.pem", f"https://{NAME}/page"]
+    assert curl(machine, *argv).stdout == "from behind the proxy\n"
+    network.settled()
+    network.call(lambda assembly: assembly.proxy.replace(Settings(http=proxy)))
+    assert curl(machine, f"http://{NAME}/page", check=False).returncode == 7
+    assert "its certificate is not trusted: self-signed certificate" in caplog.text
 
 
 def test_address_without_a_name(web):

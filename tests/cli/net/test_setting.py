@@ -1,3 +1,5 @@
+from pathlib import Path
+
 import click
 import pytest
 
@@ -100,6 +102,9 @@ def test_proxies(parse, tmp_path, monkeypatch):
     assert said.http == said.https
     assert (said.http.host, said.http.port) == ("proxy", 3128)
     assert said.excludes == ("a.test", "10.0.0.0/8")
+    ca = parse("--proxy", "https://proxy", "--proxy-ca", "/a.pem", "--proxy-ca", "b.pem").proxy
+    assert ca.http.tls
+    assert ca.certificates == (Path("/a.pem"), Path("b.pem").absolute())
     assert parse("--no-proxy", "a").proxy is None
     file = tmp_path / "http.json"
     file.write_text('{"http": "p:1", "https": null, "exclude": "x,y"}')

@@ -9,6 +9,8 @@ net.advance(seconds)   lets time pass
 """
 
 import socket
+import ssl
+import subprocess
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -340,6 +342,57 @@ class Server:
             self.peer.close()
 
 
+class TlsServer(Server):
+    """A server that wants TLS."""
+
+    def __init__(self, net, context):
+        super().__init__(net)
+        self.context = context
+        self.error = None
+
+    def poll(self):
+        if self.peer is None:
+            super().poll()
+            self.wrap()
+            return True
+        with suppress(ssl.SSLWantReadError):
+            try:
+                self.peer.do_handshake()
+                while not (self.is_ended or self.is_reset):  # a record at a time
+                    super().poll()
+            except ssl.SSLWantReadError:
+                raise
+            except OSError as error:  # the client does not like us
+                self.error = error
+        return True
+
+    def wrap(self):
+        if self.peer is not None:
+            self.peer = self.context.wrap_socket(
+                self.peer, server_side=True, do_handshake_on_connect=False
+            )
+
+
+@pytest.fixture(scope="session")
+def authority(tmp_path_factory):
+    """The certificate of a server at 127.0.0.1, whose CA it is itself; its key is key.pem."""
+    folder = tmp_path_factory.mktemp("authority")
+    subprocess.run(
+        ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256",
+         "-nodes", "-keyout", "key.pem", "-out", "ca.pem", "-days", "2", "-subj", "/CN=test",
+         "-addext", "subjectAltName=IP:127.0.0.1"],
+        cwd=folder, check=True, capture_output=True,
+    )  # fmt: skip
+    return folder / "ca.pem"
+
+
+@pytest.fixture(scope="session")
+def server_context(authority):
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(authority, authority.with_name("key.pem"))
+    return context
+
+
 @pytest.fixture
 def make_net():
     made: list[Net] = []
@@ -381,6 +434,13 @@ def make_server(net):
 @pytest.fixture
 def server(make_server):
     return make_server()
+
+
+@pytest.fixture
+def tls_server(net, server_context):
+    made = TlsServer(net, server_context)
+    yield made
+    made.close()
 
 
 @pytest.fixture

@@ -239,17 +239,26 @@ def options(
     rows = [row for row in ROWS if only is None or row.flags[0] in only]
 
     @functools.wraps(command)
-    def gathered(*args: Any, no_proxy: str | None, **given: Any) -> object:  # noqa: ANN401
+    def gathered(
+        *args: Any,  # noqa: ANN401
+        no_proxy: str | None,
+        proxy_ca: tuple[Path, ...],
+        **given: Any,  # noqa: ANN401
+    ) -> object:
         fields: dict[str, object] = {}
         for row in rows:
             value = given.pop(row.name)
             if value is not None and value != ():
                 fields |= row.fields(value)
-        return command(*args, wanted=_excluding(fields, no_proxy), **given)
+        return command(*args, wanted=_proxied(fields, no_proxy, proxy_ca), **given)
 
     wrapped = click.option(
+        "--proxy-ca", metavar="FILE", multiple=True, type=click.Path(path_type=Path),
+        help="CAs that are trusted beside the system's, for an https:// proxy; repeat.",
+    )(gathered)  # fmt: skip
+    wrapped = click.option(
         "--no-proxy", metavar="LIST", help="What goes past the proxy: names, addresses, networks."
-    )(gathered)
+    )(wrapped)
     for row in reversed(rows):
         if row.kind is bool:
             wrapped = click.option(*row.flags, row.name, is_flag=True, default=None, help=row.help)(wrapped)  # fmt: skip
@@ -261,16 +270,24 @@ def options(
     return wrapped
 
 
-def _excluding(fields: dict[str, object], no_proxy: str | None) -> dict[str, object]:
+def _proxied(
+    fields: dict[str, object], no_proxy: str | None, certificates: tuple[Path, ...]
+) -> dict[str, object]:
+    """`fields` with what is said about the proxy elsewhere, if there is one."""
     import msgspec
 
     from sampan.net.services.proxy import Settings
 
     proxy = fields.get("proxy")
-    if no_proxy is None or not isinstance(proxy, Settings):
+    if not isinstance(proxy, Settings):
         return fields
-    words = Settings.parse("", "", no_proxy).excludes
-    return {**fields, "proxy": msgspec.structs.replace(proxy, excludes=words)}
+    if no_proxy is not None:
+        words = Settings.parse("", "", no_proxy).excludes
+        proxy = msgspec.structs.replace(proxy, excludes=words)
+    if certificates:
+        files = tuple(each.absolute() for each in certificates)
+        proxy = msgspec.structs.replace(proxy, certificates=files)
+    return {**fields, "proxy": proxy}
 
 
 def build(wanted: dict[str, object], **defaults: object) -> Settings:

@@ -16,6 +16,7 @@ from __future__ import annotations
 import base64
 import ipaddress
 import urllib.parse
+from pathlib import Path
 
 import msgspec
 
@@ -63,11 +64,16 @@ class Proxy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The proxies for plain HTTP and for TLS, and what goes past them."""
+    """The proxies for plain HTTP and for TLS, and what goes past them.
+
+    `certificates` are files of CAs that are trusted, beside the system's, where a proxy itself is
+    spoken to over TLS.
+    """
 
     http: Proxy | None = None
     https: Proxy | None = None
     excludes: tuple[str, ...] = ()
+    certificates: tuple[Path, ...] = ()
 
     @classmethod
     def parse(cls, http: str, https: str, exclude: str) -> Settings:

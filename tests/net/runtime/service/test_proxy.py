@@ -1,8 +1,9 @@
 import socket
 
 import pytest
+from msgspec.structs import replace
 
-from sampan.errors import UnsupportedError
+from sampan.errors import UsageError
 from sampan.net.core.endpoint import Endpoint
 from sampan.net.runtime.host.dial import dial
 from sampan.net.runtime.host.race import Address
@@ -264,8 +265,63 @@ def test_settings_may_change(net, service, passed):
     assert service.settings == Settings()
     net.machine.connect(WEB)
     net.until(lambda: passed)
-    with pytest.raises(UnsupportedError, match="speaks plain HTTP"):
-        service.replace(Settings(https=Proxy(host="x", port=443, tls=True)))
+
+
+@pytest.fixture
+def secure(tls_server, authority):
+    """Settings of a proxy that wants TLS."""
+    port = tls_server.listener.getsockname()[1]
+    where = Proxy(host="127.0.0.1", port=port, tls=True, authorization="Basic x")
+    return Settings(http=where, https=where, certificates=(authority,))
+
+
+def test_request_to_a_proxy_over_tls(net, service, tls_server, secure):
+    service.replace(secure)
+    connection = net.machine.connect(WEB)
+    tls_server.until(lambda: connection.state == "open")
+    connection.send(b"GET /a HTTP/1.1\r\nHost: www.example.com\r\n\r\n")
+    assert head(tls_server)[0] == "GET http://www.example.com/a HTTP/1.1"
+    answer = b"HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n" + bytes(100_000)
+    tls_server.peer.send(answer)
+    net.until(lambda: connection.data == answer)
+    connection.finish()
+    tls_server.until(lambda: tls_server.is_ended)
+    tls_server.peer.close()
+    net.until(lambda: connection.is_ended)
+
+
+def test_tunnel_through_a_proxy_over_tls(net, service, tls_server, secure, client_hello):
+    service.replace(secure)
+    connection = net.machine.connect(TLS)
+    hello = client_hello("www.example.com")
+    connection.send(hello)
+    assert head(tls_server)[0] == "CONNECT www.example.com:443 HTTP/1.1"
+    assert tls_server.data == b""
+    tls_server.peer.send(b"HTTP/1.1 200 OK\r\n\r\n")
+    tls_server.until(lambda: tls_server.data == hello)
+    size = 4 << 20
+    connection.send(bytes(size))
+    tls_server.until(lambda: len(tls_server.data) == len(hello) + size)
+    connection.reset()
+    tls_server.until(lambda: tls_server.is_ended or tls_server.is_reset)
+    assert net.engine.stack.flows == ()
+
+
+def test_proxy_that_is_not_trusted(net, service, tls_server, secure, caplog):
+    service.replace(replace(secure, certificates=()))
+    for _ in range(2):
+        connection = net.machine.connect(WEB)
+        tls_server.until(lambda connection=connection: connection.state == "refused")
+        tls_server.peer.close()
+        tls_server.peer = None
+    assert caplog.text.count("no TLS with the proxy 127.0.0.1: its certificate is not trusted") == 1
+
+
+def test_files_of_authorities_are_read_at_once(service, secure, tmp_path):
+    before = service.settings
+    with pytest.raises(UsageError, match="none holds no CA certificates"):
+        service.replace(replace(secure, certificates=(tmp_path / "none",)))
+    assert service.settings == before
 
 
 def test_a_proxy_is_looked_up_once_for_a_while(net, monkeypatch):

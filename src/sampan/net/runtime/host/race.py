@@ -17,7 +17,7 @@ import socket
 from collections import deque
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import NamedTuple
+from typing import NamedTuple, Protocol, TypeAlias
 
 from sampan.base.loop import Loop, Timer
 from sampan.base.poller import WRITE
@@ -36,6 +36,40 @@ class Address(NamedTuple):
     address: tuple[str, int] | tuple[str, int, int, int] | str
 
 
+class Connected(Protocol):
+    """What a race is won with: a socket, or what is used as one."""
+
+    def fileno(self) -> int:
+        """The descriptor to watch."""
+
+    def send(self, data: bytes | bytearray, /) -> int:
+        """How much of the beginning of `data` has gone."""
+
+    def recv(self, size: int, /) -> bytes:
+        """What has come; empty at the end."""
+
+    def shutdown(self, how: int, /) -> None:
+        """Say that nothing more will be sent."""
+
+    def setsockopt(self, level: int, option: int, value: int | bytes, /) -> None:
+        """See `socket.setsockopt`."""
+
+    def close(self) -> None:
+        """End it."""
+
+
+class Running(Protocol):
+    """A race, or another way to get a connection."""
+
+    def close(self) -> None:
+        """Give it up. Nothing happens if it is over."""
+
+
+Begin: TypeAlias = Callable[
+    [Loop, Sequence[Address], Callable[[Connected], None], Callable[[Refusal], None]], Running
+]
+
+
 class Race:
     """One of them. Owns the sockets on their way; the one that `won` is given is the caller's.
 
@@ -52,7 +86,7 @@ class Race:
         self,
         loop: Loop,
         targets: Sequence[Address],
-        won: Callable[[socket.socket], None],
+        won: Callable[[Connected], None],
         lost: Callable[[Refusal], None],
     ) -> None:
         self._loop = loop

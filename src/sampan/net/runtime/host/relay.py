@@ -39,7 +39,7 @@ from sampan.base.poller import ERROR, READ, WRITE
 from sampan.net.core.event import Reason, Refusal
 from sampan.net.core.flow import Flow
 from sampan.net.core.stack import Stack
-from sampan.net.runtime.host.race import Address, Race
+from sampan.net.runtime.host.race import Address, Begin, Connected, Race, Running
 from sampan.net.runtime.host.tcp import Tap
 from sampan.net.runtime.host.transform import PLAIN, Transform
 from sampan.net.wire.error import MalformedError
@@ -78,8 +78,8 @@ class Relay:
         self.refusal: Refusal | None = None
         self.when_connected: Callable[[], None] | None = None
         self.when_over: Callable[[], None] | None = None
-        self._socket: socket.socket | None = None
-        self._race: Race | None = None
+        self._socket: Connected | None = None
+        self._race: Running | None = None
         self._to_host, self._to_machine = bytearray(), bytearray()
         self._events = 0
         self._accepted = flow.is_active
@@ -101,15 +101,15 @@ class Relay:
         """Whether both sides have been given up."""
         return self._over
 
-    def connect(self, targets: Sequence[Address]) -> None:
+    def connect(self, targets: Sequence[Address], begin: Begin = Race) -> None:
         """Lead the flow to the first of `targets` that answers; whoever was there is left.
 
         What waits for the host goes to the new one. If nobody answers, the machine is refused,
-        or reset if it was answered already.
+        or reset if it was answered already. `begin` makes the connection.
         """
         if not self._over:
             self._drop_host()
-            self._race = Race(self._loop, targets, self._reached, self._refuse)
+            self._race = begin(self._loop, targets, self._reached, self._refuse)
 
     def accept(self) -> None:
         """Answer the machine, whether or not there is somebody to talk to."""
@@ -242,7 +242,7 @@ class Relay:
             self._flow.context = None
             self._end(None)
 
-    def _reached(self, connection: socket.socket) -> None:
+    def _reached(self, connection: Connected) -> None:
         """The host's side is connected."""
         self._race = None
         self._socket = connection

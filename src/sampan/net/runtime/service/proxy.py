@@ -6,8 +6,8 @@ the machine answered then, so that a proxy that cannot be reached is an honest r
 connection is for, and so whether it is excluded by the name in it, shows in its first bytes
 (`service.proxied`).
 
-The proxy's own name is looked up in a thread, with all that the host knows. A proxy that wants
-TLS itself is **not supported**.
+The proxy's own name is looked up in a thread, with all that the host knows. A proxy may want TLS
+itself (`https://`): its certificate has to be valid for the name in its URL.
 """
 
 from __future__ import annotations
@@ -15,15 +15,15 @@ from __future__ import annotations
 import socket
 from collections.abc import Callable
 from concurrent.futures import Future
+from functools import partial
 from typing import TypeAlias
 
 from sampan.base import log
 from sampan.base.loop import Loop
-from sampan.errors import UnsupportedError
 from sampan.net.core.event import Refusal
 from sampan.net.core.flow import Flow
 from sampan.net.runtime.engine import Engine
-from sampan.net.runtime.host.race import Address
+from sampan.net.runtime.host.race import Address, Begin, Race
 from sampan.net.runtime.host.relay import Relay
 from sampan.net.runtime.host.route import Target
 from sampan.net.runtime.outbound import HostOutbound
@@ -58,7 +58,7 @@ class ProxyService:
             said about addresses holds for the one that the machine connected to only.
 
     Raises:
-        UnsupportedError: a proxy wants TLS.
+        UsageError: a file of CAs cannot be used.
     """
 
     def __init__(
@@ -75,6 +75,7 @@ class ProxyService:
         self._names = names
         self._permit = permit
         self._hosts = ProxyHosts(engine.loop)
+        self._told: dict[Proxy, float] = {}  # that TLS failed, and when
         self.replace(settings)
         outbound.gates.detour.append(self.detour)
 
@@ -87,14 +88,31 @@ class ProxyService:
         """Go by `settings` from now on.
 
         Raises:
-            UnsupportedError: a proxy wants TLS.
+            UsageError: a file of CAs cannot be used.
         """
-        if any(each is not None and each.tls for each in (settings.http, settings.https)):
-            raise UnsupportedError(
-                "https:// to the proxy itself", "the transparent proxy", "it speaks plain HTTP",
-                instead="most proxies take http:// too, for connections of both kinds",
-            )  # fmt: skip
+        begins: dict[Proxy, Begin] = {}
+        wanting = {
+            each for each in (settings.http, settings.https) if each is not None and each.tls
+        }
+        if wanting:
+            from sampan.net.runtime.host import secured  # loads OpenSSL
+
+            context = secured.context(settings.certificates)
+            begins = {
+                each: secured.Secure(context, each.host, partial(self._insecure, each))
+                for each in wanting
+            }
+        self._begins = begins
         self._settings = settings
+
+    def _insecure(self, proxy: Proxy, why: str) -> None:
+        """TLS with a proxy failed; said once in a while."""
+        now = self._engine.loop.now()
+        if self._told.get(proxy, 0.0) > now:
+            return
+        self._told = {each: until for each, until in self._told.items() if until > now}
+        self._told[proxy] = now + FRESH_S
+        _log.warning("no TLS with the proxy %s: %s", proxy.host, why)
 
     def detour(self, flow: Flow, target: Target, now: float) -> bool:
         """See `outbound.Detour`."""
@@ -113,7 +131,8 @@ class ProxyService:
             self._settings, flow.remote, target, names, lambda name: self._permit(flow, name)
         )
         Errand(self._engine.loop, relay, trip)
-        self._hosts.find(ahead.proxy, relay.connect)
+        begin = self._begins.get(ahead.proxy, Race)
+        self._hosts.find(ahead.proxy, lambda found: relay.connect(found, begin))
         return True
 
 
