@@ -14,9 +14,9 @@ from sampan.machine.vsock import BlockingEndpoint, VsockRefusedError
 
 
 @pytest.fixture
-def runtime(tmp_path):
+def runtime(runtime_root):
     """The folder that is made for the sockets."""
-    return tmp_path / "v"
+    return runtime_root / "v"
 
 
 @pytest.fixture

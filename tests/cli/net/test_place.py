@@ -19,10 +19,10 @@ def test_names(runtime, name):
         place.socket(name)
 
 
-def test_where_the_folder_is(tmp_path):
-    own = {"SAMPAN_RUNTIME_DIR": str(tmp_path / "own")}
-    assert place.folder(own) == tmp_path / "own" / "net"
-    assert place.folder({"XDG_RUNTIME_DIR": str(tmp_path)}) == tmp_path / "sampan" / "net"
+def test_where_the_folder_is(runtime_root):
+    own = {"SAMPAN_RUNTIME_DIR": str(runtime_root / "own")}
+    assert place.folder(own) == runtime_root / "own" / "net"
+    assert place.folder({"XDG_RUNTIME_DIR": str(runtime_root)}) == runtime_root / "sampan" / "net"
 
 
 @pytest.mark.parametrize("variable", ["SAMPAN_RUNTIME_DIR", "XDG_RUNTIME_DIR"])
@@ -36,12 +36,12 @@ def test_a_folder_that_is_too_long_for_sockets(tmp_path, variable, monkeypatch):
     assert long not in made
 
 
-def test_the_folder_is_a_file(tmp_path):
-    (tmp_path / "f").write_text("")
+def test_the_folder_is_a_file(runtime_root):
+    (runtime_root / "f").write_text("")
     with pytest.raises(SampanError):
-        place.folder({"SAMPAN_RUNTIME_DIR": str(tmp_path / "f")})
+        place.folder({"SAMPAN_RUNTIME_DIR": str(runtime_root / "f")})
     with pytest.raises(SampanError, match="cannot make"):
-        place.folder({"SAMPAN_RUNTIME_DIR": str(tmp_path / "f" / "g")})
+        place.folder({"SAMPAN_RUNTIME_DIR": str(runtime_root / "f" / "g")})
 
 
 def test_another_users_folder(runtime, monkeypatch):

@@ -6,7 +6,7 @@ import os
 import pytest
 
 from sampan.base.agent import tree
-from sampan.guest.remote import job, place, work
+from sampan.guest.remote import account, job, place, work
 from sampan.guest.remote.call import Params
 from sampan.guest.remote.place import Place
 
@@ -59,6 +59,17 @@ def test_programs_that_cannot_be_started(do, params, status, said):
     ended, out, err = do(work.execute, **params)
     assert (ended, out) == (status, "")
     assert said in err
+
+
+def test_a_home_that_may_not_be_entered(do, tmp_path, monkeypatch):
+    closed = tmp_path / "home"
+    closed.mkdir(0)
+    somebody = 65534 if os.getuid() == 0 else os.getuid()
+    found = account.Account(somebody, os.getgid(), (), str(closed))
+    monkeypatch.setattr(account, "find_here", lambda user: found)
+    user = "somebody" if os.getuid() == 0 else ""
+    said = do(work.execute, argv=["sh", "-c", "pwd; echo $HOME"], user=user)
+    assert said == (0, f"/\n{closed}\n", "")
 
 
 @pytest.mark.skipif(os.getuid() != 0, reason="needs root")

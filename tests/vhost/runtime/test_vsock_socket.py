@@ -32,10 +32,10 @@ def asked():
 
 
 @pytest.fixture
-def short(tmp_path, monkeypatch):
+def short(runtime_root, monkeypatch):
     """A folder with a path that fits a socket's."""
-    monkeypatch.chdir(tmp_path)
-    return tmp_path
+    monkeypatch.chdir(runtime_root)
+    return runtime_root
 
 
 @pytest.fixture

@@ -55,7 +55,8 @@ def execute(params: Params) -> None:
         os.setgroups(who.groups)
         os.setgid(who.gid)
         os.setuid(who.uid)
-    os.chdir(cwd or (who.home if os.path.isdir(who.home) else "/"))
+    # as at a login, a home that is not there or may not be entered does not matter
+    os.chdir(cwd or (who.home if os.path.isdir(f"{who.home}/.") else "/"))
     base = base | {"HOME": who.home} | env
     program = argv[0] if "/" in argv[0] else place.find((argv[0],), base["PATH"])
     if program is None:

@@ -130,7 +130,8 @@ def test_privileges_end_when_somebody_writes(kernel, host_kernel, file):
         each.set(node, wire.Set.MODE, mode=0o6755)
         handle, _ = each.open(node, os.O_WRONLY)
         each.write(handle, b"x")
-        assert each.attributes(node).bits == 0o6755  # by one who may
+        may = each is kernel or os.geteuid() == 0  # the host's kernel asks who we are
+        assert each.attributes(node).bits == (0o6755 if may else 0o755)
         each.write(handle, b"x", flags=wire.WRITE_KILL_SUIDGID)
         assert each.attributes(node).bits == 0o755
         each.set(node, wire.Set.MODE, mode=0o4755)
