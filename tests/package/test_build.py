@@ -91,6 +91,14 @@ def test_a_rebuild_replaces_only_its_platform(folder, cache):
     assert len(cache.image(reference, AMD64).index.manifests) == 4
 
 
+def test_nothing_to_build_from(package, cache):
+    with pytest.raises(UsageError) as caught:
+        build.build(package("image: bare\ndockerfile: Other\n", {}), cache, AMD64)
+    assert str(caught.value) == (
+        "package bare has nothing to be built from: neither Other nor, in its recipe, debian:"
+    )
+
+
 def test_an_architecture_it_is_not_for(folder, cache):
     with pytest.raises(UsageError, match="package hello is not for linux/s390x") as caught:
         build.build(folder, cache, Platform("s390x"))

@@ -124,6 +124,7 @@ def build(
                 f"package {package.recipe.image} is not for {one}",
                 hint=f"its build.yml has arches: {', '.join(package.recipe.arches)}",
             )
+    _check_complete(package)
     lock = cache.root / "packages" / f"{package.reference.repository.replace('/', '-')}.lock"
     with cache.adding(), fs.locked(lock, wait=partial(check, progress)):
         for one in wanted:
@@ -135,6 +136,18 @@ def build(
                 if not isinstance(package.recipe.debian, Debian):
                     cache.remove(_single(package, one))  # its image has its place in the index
     return package.reference
+
+
+def _check_complete(package: Package) -> None:
+    recipe = package.recipe
+    if isinstance(recipe.debian, Debian) or recipe.extra_sources:  # which may bring a Dockerfile
+        return
+    if not (package.folder / recipe.dockerfile).is_file():
+        raise UsageError(
+            f"package {recipe.image} has nothing to be built from: "
+            f"neither {recipe.dockerfile} nor, in its recipe, debian:",
+            hint=f"add one of them in {package.folder}",
+        )
 
 
 def build_from_catalog(
