@@ -65,8 +65,15 @@ def configured(fresh, background, wait_until, tmp_path):
     def run(client):
         if client == "dhclient" and os.geteuid():
             pytest.skip("dhclient's script changes owners, so it needs root")
-        background(fresh, _argv(client, tmp_path))
-        wait_until(lambda: _state(fresh)[2] and fresh.resolv_conf.read_text(), "lease")
+        # the script of Debian's udhcpc knows a domain, but no list of them
+        domain = "sampan.internal" if client == "udhcpc" else "example.test"
+
+        def is_done():
+            text = fresh.resolv_conf.read_text()
+            return _state(fresh)[2] and f"nameserver {GATEWAY}" in text and domain in text
+
+        fresh.started = [background(fresh, _argv(client, tmp_path))]
+        wait_until(is_done, "lease, with the resolver and its domain")
         return _state(fresh)[0]
 
     return run
@@ -79,10 +86,6 @@ def test_a_lease_and_all_that_comes_with_it(fresh, configured, client):
     found, mtu, gateways = _state(fresh)
     assert (found, gateways) == (address, [GATEWAY])
     assert mtu == MTU or f"mtu {MTU}" in fresh.ip("route show default")  # dhcpcd: of the routes
-    text = fresh.resolv_conf.read_text()
-    assert f"nameserver {GATEWAY}" in text
-    # the script of Debian's udhcpc knows a domain, but no list of them
-    assert ("sampan.internal" if client == "udhcpc" else "example.test") in text
     assert "host.sampan.internal" in fresh.run(["dig", "-x", "192.168.65.254"]).stdout
 
 
@@ -94,9 +97,9 @@ def test_a_machine_is_found_by_the_name_it_gave(network, configured, client):
     assert said.strip() == address
 
 
-def test_a_lease_is_renewed_by_unicast(fresh, background, wait_until, tmp_path):
-    child = background(fresh, _argv("udhcpc", tmp_path))
-    wait_until(lambda: _state(fresh)[0], "lease")
+def test_a_lease_is_renewed_by_unicast(fresh, configured, wait_until):
+    configured("udhcpc")
+    [child] = fresh.started
     before = _state(fresh)
     with fresh.socket(socket.AF_PACKET, socket.SOCK_DGRAM, socket.htons(3)) as wire:
         wire.bind(("tap0", 3))
@@ -105,4 +108,4 @@ def test_a_lease_is_renewed_by_unicast(fresh, background, wait_until, tmp_path):
         for source, destination in ((mine, router), (router, mine)):
             while (packet := wire.recv(2000))[12:20] != source + destination or packet[9] != UDP:
                 pass
-    assert _state(fresh) == before
+    wait_until(lambda: _state(fresh) == before, "address, MTU and gateway as before")

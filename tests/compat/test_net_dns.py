@@ -71,7 +71,7 @@ def dig(asking):
     """What dig says in a machine: the status and the answers."""
 
     def run(*arguments, server=GATEWAY):
-        argv = ["dig", f"@{server}", "+time=5", "+tries=1", "+noall", "+answer", "+comments"]
+        argv = ["dig", f"@{server}", "+time=60", "+tries=1", "+noall", "+answer", "+comments"]
         said = asking.run([*argv, *arguments]).stdout
         status = said.partition("status: ")[2].partition(",")[0]
         answers = [line.split()[4:] for line in said.splitlines() if line and line[0] != ";"]
@@ -130,5 +130,5 @@ def test_with_edns_cookies_and_padding(dig):
 def test_nobody_to_ask(new_network):
     network = new_network(resolver=Resolver(), hosts_files=())
     machine = network.machine()
-    said = machine.run(["dig", f"@{GATEWAY}", "+time=5", "+tries=1", "www.test"]).stdout
+    said = machine.run(["dig", f"@{GATEWAY}", "+time=60", "+tries=1", "www.test"]).stdout
     assert "status: SERVFAIL" in said or "status: REFUSED" in said

@@ -181,7 +181,7 @@ def ssh(expose, machine, tmp_path, background, wait_until):
     made = expose("0:22")
     options = (
         "StrictHostKeyChecking=no", f"UserKnownHostsFile={tmp_path}/known", "LogLevel=ERROR",
-        "BatchMode=yes", f"IdentityFile={tmp_path}/user", "ConnectTimeout=20", f"Port={made.port}",
+        "BatchMode=yes", f"IdentityFile={tmp_path}/user", "ConnectTimeout=60", f"Port={made.port}",
     )  # fmt: skip
     words = [
         shutil.which("ssh"),

@@ -29,7 +29,7 @@ def advertised(machine, wait_until):
 def test_a_machine_configures_itself(machine, advertised):
     [route] = json.loads(machine.ip("-j -6 route show default"))
     assert route["gateway"].startswith("fe80:")
-    assert "2 received" in machine.run(["ping", "-c2", "-i0.05", "-W5", GATEWAY]).stdout
+    assert "2 received" in machine.run(["ping", "-c2", "-i0.05", "-W60", GATEWAY]).stdout
 
 
 def test_a_connection_to_the_host(machine, advertised, host_server):

@@ -129,7 +129,7 @@ def web(new_network, proxy):
 def curl(machine, *arguments, check=True):
     resolve = "--resolve", f"{NAME}:80:{ADDRESS}", "--resolve", f"{NAME}:443:{ADDRESS}"
     return machine.run(
-        ["curl", "-sS", "-m", "15", "--noproxy", "*", *resolve, *arguments], check=check
+        ["curl", "-sS", "-m", "60", "--noproxy", "*", *resolve, *arguments], check=check
     )
 
 

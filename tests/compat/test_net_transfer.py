@@ -4,7 +4,6 @@ import hashlib
 import random
 import socket
 import threading
-import time
 
 import pytest
 
@@ -67,7 +66,7 @@ class FaultyLink:
 
 
 @pytest.fixture
-def exchange(host_server):
+def exchange(host_server, wait_until):
     """Sends data from a machine to the host and other data back at once; both must arrive."""
 
     def run(machine, size, host=HOST, inside="127.0.0.1"):
@@ -87,9 +86,7 @@ def exchange(host_server):
             sender.start()
             got["down"] = _digest(connection)
             sender.join()
-        deadline = time.monotonic() + 20
-        while "up" not in got and time.monotonic() < deadline:
-            time.sleep(0.01)
+        wait_until(lambda: "up" in got, "end of what goes up")
         assert got == {"up": hashlib.sha256(up).digest(), "down": hashlib.sha256(down).digest()}
 
     return run
