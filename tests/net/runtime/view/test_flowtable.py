@@ -72,6 +72,16 @@ def test_a_connection(net, table, server, host_address):
     assert table.records()[0].age_s >= 7
 
 
+def test_names_are_those_that_led_a_machine_there(net, events, server, host_address):
+    known = ["then.example"]
+    table = FlowTable(net.engine, lambda: 1000.0, names=lambda *_: tuple(known), events=events)
+    connection, _ = connect(net, server, host_address)
+    known[:] = ["later.example"]
+    assert table.records()[0].names == ("then.example",)
+    connection.reset()
+    assert [each.data.names for each in events.after()] == [("then.example",)] * 2
+
+
 def test_a_connection_that_ends(net, table, server, events, host_address):
     connection, peer = connect(net, server, host_address)
     peer.close()
