@@ -1,7 +1,7 @@
 """A segment of a known flow that is not plain progress: RFC 9293, section 3.10.7, step by step.
 
-`arrived` takes the checks in the RFC's order: sequence, RST, SYN, ACK, data, FIN; with PAWS
-(RFC 7323, 5) in front of them, and the stricter rules of RFC 5961 for RST, SYN and ACK: who
+`arrived` takes the checks in the RFC's order: sequence, RST, state.SYN, ACK, data, state.FIN; with PAWS
+(RFC 7323, 5) in front of them, and the stricter rules of RFC 5961 for RST, state.SYN and ACK: who
 does not know the exact number gets a challenge, and nothing happens.
 
 It may not know about frames and addresses; a segment's own checksum has been verified.
@@ -9,9 +9,8 @@ It may not know about frames and addresses; a segment's own checksum has been ve
 
 from __future__ import annotations
 
-from sampan.net.core import event, handshake
+from sampan.net.core import event, handshake, state
 from sampan.net.core.flow import Flow
-from sampan.net.core.state import RECEIVING, Input, State
 from sampan.net.wire import seqnum
 from sampan.net.wire.tcp import Segment
 
@@ -21,9 +20,9 @@ _CONTROL = _SYN | _FIN | _RST | _ACK
 
 def arrived(flow: Flow, segment: Segment) -> bool:
     """Take in a segment. False: it opens a new connection in place of this one, which is gone."""
-    if flow.state is State.OFFERED or _is_successor(flow, segment):
+    if flow.state is state.OFFERED or _is_successor(flow, segment):
         return _while_offered(flow, segment)
-    if flow.state is State.SYN_SENT:
+    if flow.state is state.SYN_SENT:
         _while_opening(flow, segment)
         return True
     if _is_repeated_syn(flow, segment):
@@ -47,17 +46,17 @@ def _reset(flow: Flow, segment: Segment) -> None:
     """A RST within the window; only one with the very number counts (RFC 5961, 3.2)."""
     if segment.sequence != flow.receiver.next:
         flow.challenge()
-    elif flow.state in (State.LAST_ACK, State.CLOSING):
+    elif flow.state in (state.LAST_ACK, state.CLOSING):
         flow.forget(close=True)  # both had finished; only the last acknowledgment got lost
-    elif flow.state is not State.TIME_WAIT:  # RFC 1337: nobody may cut that short
+    elif flow.state is not state.TIME_WAIT:  # RFC 1337: nobody may cut that short
         flow.end(event.Reason.RESET)
 
 
 def _synchronized(flow: Flow, segment: Segment) -> None:
-    """Acknowledgment, data and FIN of a segment that belongs here."""
+    """Acknowledgment, data and state.FIN of a segment that belongs here."""
     if not _acknowledged(flow, segment):
         return
-    if flow.state in RECEIVING:
+    if flow.state in state.RECEIVING:
         _data(flow, segment)
         if flow.fin_at is not None and flow.fin_at == flow.receiver.next:
             finished(flow)
@@ -65,9 +64,9 @@ def _synchronized(flow: Flow, segment: Segment) -> None:
 
 
 def _is_successor(flow: Flow, segment: Segment) -> bool:
-    """Whether a SYN may replace a connection in TIME_WAIT (RFC 9293, 3.10.7.4; RFC 6191)."""
+    """Whether a state.SYN may replace a connection in TIME_WAIT (RFC 9293, 3.10.7.4; RFC 6191)."""
     return (
-        flow.state is State.TIME_WAIT
+        flow.state is state.TIME_WAIT
         and segment.flags & _CONTROL == _SYN
         and seqnum.before(flow.receiver.next, segment.sequence)
     )
@@ -88,7 +87,7 @@ def _while_offered(flow: Flow, segment: Segment) -> bool:
 
 def _is_repeated_syn(flow: Flow, segment: Segment) -> bool:
     return (
-        flow.state is State.SYN_RECEIVED
+        flow.state is state.SYN_RECEIVED
         and segment.flags & _CONTROL == _SYN
         and seqnum.add(segment.sequence, 1) == flow.receiver.next
     )
@@ -112,11 +111,11 @@ def _while_opening(flow: Flow, segment: Segment) -> None:
     flow.receiver.window()
     if answers:
         sender.advance(segment.acknowledgment, flow.ledger.now)
-        flow.take(Input.SYN_ACK)
+        flow.take(state.SYN_ACK)
         flow.owe_ack(now=True)  # what the host has said already may carry it
         flow.established()
     else:
-        flow.take(Input.SYN)
+        flow.take(state.SYN)
         handshake.send_syn(flow)
 
 
@@ -151,13 +150,13 @@ def _acknowledged(flow: Flow, segment: Segment) -> bool:
     sender = flow.sender
     number = segment.acknowledgment
     ahead = seqnum.distance(sender.una, number)
-    if flow.state is State.SYN_RECEIVED:
+    if flow.state is state.SYN_RECEIVED:
         if number != sender.next:
             flow.send_segment(_RST, number)
             return False
         _take_window(flow, segment)
         sender.advance(number, flow.ledger.now)
-        flow.take(Input.ACKED)
+        flow.take(state.ACKED)
         flow.established()
         return True
     if ahead > sender.in_flight or ahead < -max(sender.limit, 65536):
@@ -172,8 +171,8 @@ def _acknowledged(flow: Flow, segment: Segment) -> bool:
     bare = not segment.length and same_window
     sender.acknowledged(number, segment.options.sack if flow.sack else (), bare, flow.ledger.now)
     if ahead and sender.una == sender.next:
-        flow.take(Input.ACKED)
-    if flow.state is State.CLOSED:
+        flow.take(state.ACKED)
+    if flow.state is state.CLOSED:
         return False
     if sender.recover is not None:
         flow.send_again()
@@ -218,10 +217,10 @@ def _data(flow: Flow, segment: Segment) -> None:
 
 
 def finished(flow: Flow) -> None:
-    """The machine's FIN is in order. Ours may follow soon, and carry the acknowledgment."""
+    """The machine's state.FIN is in order. Ours may follow soon, and carry the acknowledgment."""
     flow.receiver.finished()
     flow.heard = flow.ledger.now
     flow.ledger.events.append(event.FlowFinished(flow))
-    flow.take(Input.FIN)
+    flow.take(state.FIN)
     flow.unacknowledged += 1
-    flow.owe_ack(now=flow.state is not State.CLOSE_WAIT)
+    flow.owe_ack(now=flow.state is not state.CLOSE_WAIT)

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import math
 
-from sampan.net.core import event, handshake
+from sampan.net.core import event, handshake, state
 from sampan.net.core.buffer import HEADROOM, SendBuffer
 from sampan.net.core.endpoint import Endpoint, key_of
 from sampan.net.core.error import LocalProtocolError
@@ -21,7 +21,6 @@ from sampan.net.core.ledger import Ledger
 from sampan.net.core.port import Port
 from sampan.net.core.receiver import Receiver
 from sampan.net.core.sender import Sender
-from sampan.net.core.state import HALF_OPEN, RECEIVING, SENDING, Input, State, allows, step
 from sampan.net.core.template import Line, Template
 from sampan.net.wire import ethernet, seqnum, tcp
 from sampan.net.wire.checksum import Buffer
@@ -57,7 +56,7 @@ class Flow:
         self.guest, self.remote = guest, remote
         self.key = key_of(guest, remote)
         self.is_active = active
-        self.state = State.SYN_SENT if active else State.OFFERED
+        self.state = state.SYN_SENT if active else state.OFFERED
         self.receiver = Receiver(ledger.limits, ledger.account)
         first = int.from_bytes(ledger.entropy(4), "big")
         self.sender = Sender(first, ledger.pool, ledger.limits)
@@ -88,17 +87,17 @@ class Flow:
 
     def accept(self, now: float) -> None:
         """The host's connection is there: answer the machine's SYN. FlowEstablished follows."""
-        if not self._allows(Input.ACCEPT, now):
+        if not self._allows(state.ACCEPT, now):
             return
         self.idle = math.inf
-        self._step(Input.ACCEPT)
+        self._step(state.ACCEPT)
         self.sender.opened(now)
         handshake.send_syn(self)
         self.rearm()
 
     def refuse(self, refusal: event.Refusal, now: float) -> None:
         """The host's connection failed: tell the machine as the network would. Ends the flow."""
-        if not self._allows(Input.ACCEPT, now):
+        if not self._allows(state.ACCEPT, now):
             return
         if refusal is event.Refusal.REFUSED:
             self.send_segment(_RST | _ACK)
@@ -109,7 +108,7 @@ class Flow:
     @property
     def is_alive(self) -> bool:
         """Whether the flow is still in the table."""
-        return self.state is not State.CLOSED
+        return self.state is not state.CLOSED
 
     @property
     def pending(self) -> int:
@@ -135,7 +134,7 @@ class Flow:
             raise LocalProtocolError(f"{size} bytes consumed of {receiver.size}")
         held = bool(receiver.kept)
         receiver.consumed(size)
-        if held and not receiver.kept and self.state in RECEIVING:
+        if held and not receiver.kept and self.state in state.RECEIVING:
             self.owe_ack(now=True)  # the window moves again
 
     def room(self) -> int:
@@ -190,22 +189,22 @@ class Flow:
 
     def finish(self, now: float) -> None:
         """The host will send no more: send a FIN. What the machine sends is still welcome."""
-        if self.state is State.SYN_RECEIVED:
+        if self.state is state.SYN_RECEIVED:
             self.wants_finish = True
             return
-        if not self._allows(Input.FINISH, now):
+        if not self._allows(state.FINISH, now):
             return
         self.send_segment(_FIN | _ACK)
         self.sender.finished(now)
-        self._step(Input.FINISH)
+        self._step(state.FINISH)
         self.rearm()
 
     def abort(self, now: float) -> None:
         """The host's connection broke: reset the machine's. The flow is gone, without an event."""
         self.ledger.now = now
-        if self.state is State.CLOSED:
+        if self.state is state.CLOSED:
             return
-        if self.state not in (State.OFFERED, State.TIME_WAIT):
+        if self.state not in (state.OFFERED, state.TIME_WAIT):
             self.send_segment(_RST | _ACK)
         self.forget()
 
@@ -313,23 +312,23 @@ class Flow:
             self.finish(self.heard)
 
     def _allow_fast_path(self) -> None:
-        fast = self.state in SENDING
+        fast = self.state in state.SENDING
         self.control = (0x8010 if self.stamped else 0x5010) if fast else _NO_FAST_PATH
 
-    def take(self, given: Input) -> None:
+    def take(self, given: state.Input) -> None:
         """Something happened; the states that follow decide over timers and the fast path."""
-        if step(self.state, given) is State.CLOSED:
+        if state.step(self.state, given) is state.CLOSED:
             self.forget(close=True)
             return
         self._step(given)
-        if self.state is State.FIN_WAIT_2:
+        if self.state is state.FIN_WAIT_2:
             self.idle = self.ledger.now + self.ledger.limits.half_closed_s
-        elif self.state is State.TIME_WAIT:
+        elif self.state is state.TIME_WAIT:
             self._linger()
 
-    def _step(self, given: Input) -> None:
-        self.state = step(self.state, given)
-        if self.state not in HALF_OPEN:
+    def _step(self, given: state.Input) -> None:
+        self.state = state.step(self.state, given)
+        if self.state not in state.HALF_OPEN:
             self._allow_fast_path()
 
     def _linger(self) -> None:
@@ -345,7 +344,7 @@ class Flow:
 
     def end(self, reason: event.Reason) -> None:
         """The flow is over for this reason, and the runtime is told."""
-        told = self.state not in (State.TIME_WAIT, State.CLOSED)
+        told = self.state not in (state.TIME_WAIT, state.CLOSED)
         self.forget()
         if told:
             self.ledger.events.append(event.FlowReset(self, reason))
@@ -353,13 +352,13 @@ class Flow:
     def forget(self, *, close: bool = False) -> None:
         """Leave the table. What the host has not taken stays only if this is a proper `close`."""
         ledger = self.ledger
-        if self.state is State.CLOSED:
+        if self.state is state.CLOSED:
             return
-        if self.state is State.TIME_WAIT:
+        if self.state is state.TIME_WAIT:
             del ledger.time_wait[self]
         else:
             self.port.flows -= 1
-            if self.state in HALF_OPEN:
+            if self.state in state.HALF_OPEN:
                 self.port.half_open -= 1
             self.sender.release()
             if close:
@@ -370,7 +369,7 @@ class Flow:
             del ledger.flows[self.key]
         if self.sender.blocked:
             ledger.starved.pop(self, None)
-        self.state = State.CLOSED
+        self.state = state.CLOSED
         self.control = _NO_FAST_PATH
         self.ack_due = False
         self.sender.timer = self.idle = self.delayed_ack = math.inf
@@ -387,11 +386,11 @@ class Flow:
         """The timestamps a segment bears now: our clock in milliseconds, and the machine's."""
         return int(self.ledger.now * 1000) & 0xFFFFFFFF, self.stamp
 
-    def _allows(self, given: Input, now: float) -> bool:
+    def _allows(self, given: state.Input, now: float) -> bool:
         """Whether the flow still lives; an action that its state does not know is a bug."""
         self.ledger.now = now
-        if self.state is State.CLOSED:
+        if self.state is state.CLOSED:
             return False  # it ended in the same batch, and the event that says so is still to come
-        if not allows(self.state, given):
+        if not state.allows(self.state, given):
             raise LocalProtocolError(f"{given.value} in state {self.state.value}")
         return True

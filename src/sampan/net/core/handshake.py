@@ -10,7 +10,7 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
-from sampan.net.core.state import State
+from sampan.net.core import state
 from sampan.net.wire import tcp
 
 if TYPE_CHECKING:
@@ -68,7 +68,7 @@ def _size(flow: Flow, mss: int) -> None:
 
 def send_syn(flow: Flow) -> None:
     """SYN or SYN-ACK, for the first time or again."""
-    answer = flow.state is State.SYN_RECEIVED
+    answer = flow.state is state.SYN_RECEIVED
     scaled = not answer or flow.options.window_shift is not None
     stamped = flow.stamped if answer else flow.ledger.network.timestamps
     shift = flow.receiver.scale_for() if scaled else None

@@ -46,25 +46,32 @@ class Input(Enum):
     END = "reset, refused or given up"
 
 
-TRANSITIONS: dict[tuple[State, Input], State] = {
-    (State.OFFERED, Input.ACCEPT): State.SYN_RECEIVED,
-    (State.SYN_SENT, Input.SYN_ACK): State.ESTABLISHED,
-    (State.SYN_SENT, Input.SYN): State.SYN_RECEIVED,
-    (State.SYN_RECEIVED, Input.ACKED): State.ESTABLISHED,
-    (State.ESTABLISHED, Input.FIN): State.CLOSE_WAIT,
-    (State.ESTABLISHED, Input.FINISH): State.FIN_WAIT_1,
-    (State.FIN_WAIT_1, Input.ACKED): State.FIN_WAIT_2,
-    (State.FIN_WAIT_1, Input.FIN): State.CLOSING,
-    (State.FIN_WAIT_2, Input.FIN): State.TIME_WAIT,
-    (State.CLOSE_WAIT, Input.FINISH): State.LAST_ACK,
-    (State.CLOSING, Input.ACKED): State.TIME_WAIT,
-    (State.LAST_ACK, Input.ACKED): State.CLOSED,
-    (State.TIME_WAIT, Input.EXPIRE): State.CLOSED,
-} | {(state, Input.END): State.CLOSED for state in State if state is not State.CLOSED}
+# For code that runs for each segment: in Python 3.11 `State.CLOSED` takes 0.15 µs, a name 0.01.
+(
+    OFFERED, SYN_SENT, SYN_RECEIVED, ESTABLISHED, FIN_WAIT_1, FIN_WAIT_2, CLOSE_WAIT, CLOSING,
+    LAST_ACK, TIME_WAIT, CLOSED,
+) = State  # fmt: skip
+ACCEPT, SYN, SYN_ACK, ACKED, FIN, FINISH, EXPIRE, END = Input
 
-HALF_OPEN = frozenset({State.OFFERED, State.SYN_SENT, State.SYN_RECEIVED})
-RECEIVING = frozenset({State.ESTABLISHED, State.FIN_WAIT_1, State.FIN_WAIT_2})
-SENDING = frozenset({State.ESTABLISHED, State.CLOSE_WAIT})
+TRANSITIONS: dict[tuple[State, Input], State] = {
+    (OFFERED, ACCEPT): SYN_RECEIVED,
+    (SYN_SENT, SYN_ACK): ESTABLISHED,
+    (SYN_SENT, SYN): SYN_RECEIVED,
+    (SYN_RECEIVED, ACKED): ESTABLISHED,
+    (ESTABLISHED, FIN): CLOSE_WAIT,
+    (ESTABLISHED, FINISH): FIN_WAIT_1,
+    (FIN_WAIT_1, ACKED): FIN_WAIT_2,
+    (FIN_WAIT_1, FIN): CLOSING,
+    (FIN_WAIT_2, FIN): TIME_WAIT,
+    (CLOSE_WAIT, FINISH): LAST_ACK,
+    (CLOSING, ACKED): TIME_WAIT,
+    (LAST_ACK, ACKED): CLOSED,
+    (TIME_WAIT, EXPIRE): CLOSED,
+} | {(state, END): CLOSED for state in State if state is not CLOSED}
+
+HALF_OPEN = frozenset({OFFERED, SYN_SENT, SYN_RECEIVED})
+RECEIVING = frozenset({ESTABLISHED, FIN_WAIT_1, FIN_WAIT_2})
+SENDING = frozenset({ESTABLISHED, CLOSE_WAIT})
 
 
 def step(state: State, given: Input) -> State:
@@ -81,6 +88,6 @@ def diagram() -> str:
     """The table as a Mermaid state diagram, for the manual."""
     lines = ["stateDiagram-v2"]
     for (state, given), after in TRANSITIONS.items():
-        if given is not Input.END:
+        if given is not END:
             lines.append(f"    {state.name} --> {after.name}: {given.value}")
     return "\n".join(lines) + "\n"

@@ -19,12 +19,11 @@ from __future__ import annotations
 import math
 import struct
 
-from sampan.net.core import arrival, event, handshake
+from sampan.net.core import arrival, event, handshake, state
 from sampan.net.core.endpoint import Endpoint, key_of
 from sampan.net.core.flow import Flow
 from sampan.net.core.ledger import Ledger
 from sampan.net.core.port import Port
-from sampan.net.core.state import SENDING, Input, State
 from sampan.net.core.template import Line, Template
 from sampan.net.wire import address, tcp
 from sampan.net.wire.checksum import residue
@@ -196,7 +195,7 @@ class Tcp:
 
     def begin(self, flow: Flow, port: Port, mac: bytes) -> None:
         """The machine that a new connection is for has been found: send its SYN now."""
-        if flow.state is State.SYN_SENT:
+        if flow.state is state.SYN_SENT:
             flow.port.flows -= 1
             flow.port.half_open -= 1
             flow.attach(port, mac)
@@ -249,10 +248,10 @@ class Tcp:
         """The retransmission timer went off: send again, probe, or give up."""
         sender = flow.sender
         if sender.retries >= self.ledger.limits.retransmissions:
-            if flow.state is not State.SYN_SENT:
+            if flow.state is not state.SYN_SENT:
                 flow.send_segment(_RST | _ACK)
             flow.end(event.Reason.TIMED_OUT)
-        elif flow.state in (State.SYN_SENT, State.SYN_RECEIVED):
+        elif flow.state in (state.SYN_SENT, state.SYN_RECEIVED):
             sender.retries += 1
             sender.rto.cancel()
             sender.rto.back_off()
@@ -261,7 +260,7 @@ class Tcp:
         elif sender.queue:
             sender.expired(now)
             flow.send_again()
-        elif sender.blocked and flow.state in SENDING and not sender.room():
+        elif sender.blocked and flow.state in state.SENDING and not sender.room():
             sender.retries += 1
             sender.rto.back_off()
             sender.timer = now + sender.rto.seconds
@@ -272,13 +271,13 @@ class Tcp:
     def _idle(self, flow: Flow, now: float) -> None:
         """Nothing was heard for as long as the flow's state allows."""
         limits = self.ledger.limits
-        if flow.state is State.TIME_WAIT:
-            flow.take(Input.EXPIRE)
-        elif flow.state is State.OFFERED:
+        if flow.state is state.TIME_WAIT:
+            flow.take(state.EXPIRE)
+        elif flow.state is state.OFFERED:
             flow.end(event.Reason.TIMED_OUT)
-        elif flow.state is State.FIN_WAIT_2 and flow.heard + limits.half_closed_s > now:
+        elif flow.state is state.FIN_WAIT_2 and flow.heard + limits.half_closed_s > now:
             flow.idle = flow.heard + limits.half_closed_s
-        elif flow.state is State.FIN_WAIT_2 or flow.heard + limits.idle_s <= now:
+        elif flow.state is state.FIN_WAIT_2 or flow.heard + limits.idle_s <= now:
             flow.send_segment(_RST | _ACK)
             flow.end(event.Reason.IDLE)
         else:
