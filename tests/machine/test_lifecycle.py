@@ -8,10 +8,11 @@ from pathlib import Path
 import pytest
 
 from sampan import machine
+from sampan.base import proc
 from sampan.errors import ToolMissingError, UsageError
 from sampan.machine import Ending, Forward, lifecycle
 from sampan.machine.agent import NoAgentError
-from sampan.machine.control import CommandError
+from sampan.machine.control import CommandError, Control
 from sampan.machine.error import MachineEndedError, MachineError, MachineTimeoutError
 from sampan.machine.port import PortError
 from sampan.machine.view import event
@@ -133,6 +134,36 @@ def test_hypervisor_that_does_not_start_says_why(scripted, options):
     with pytest.raises(MachineError, match="QEMU did not start: fake: I do not want to") as caught:
         live(scripted("silent"), options, lambda vm: vm.wait())
     assert "qemu-system-x86_64" in (caught.value.hint or "")
+
+
+def test_who_gives_up_while_it_starts_leaves_no_process(scripted, options, monkeypatch):
+    children = []
+    start = proc.start
+
+    def noted(*words, **more):
+        children.append(start(*words, **more))
+        return children[-1]
+
+    async def never(control):
+        answering.set()
+        await asyncio.Event().wait()
+
+    async def run():
+        async with machine.VM.launch(scripted("say hello"), options):
+            raise AssertionError("it does not start")
+
+    async def given_up():
+        launching = asyncio.create_task(run())
+        await answering.wait()
+        launching.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await launching
+
+    answering = asyncio.Event()
+    monkeypatch.setattr(proc, "start", noted)
+    monkeypatch.setattr(Control, "ready", never)
+    asyncio.run(given_up())
+    assert children[-1].poll() is not None
 
 
 def test_missing_hypervisor_names_its_package(scripted, options, monkeypatch, tmp_path):

@@ -14,7 +14,8 @@ from sampan import machine
 from sampan.base import proc
 from sampan.errors import UnsupportedError
 from sampan.machine import Accelerator, Disk, Ending, Forward, LaunchOptions, MachineSpec, Vsock
-from sampan.machine.drivers.fake import Await, FakeDriver, Say, Script
+from sampan.machine.drivers import qemu_state
+from sampan.machine.drivers.fake import Await, FakeDriver, FakeMachine, Say, Script
 from sampan.machine.error import MachineEndedError, MachineError
 from sampan.machine.model import Network
 from sampan.machine.saving.suspension import SuspensionError
@@ -176,6 +177,51 @@ def test_a_hook_for_those_who_set_clocks(faked, tmp_path):
         return called
 
     assert asyncio.run(scenario()) == [State.RUNNING]
+
+
+@pytest.fixture
+def sent(monkeypatch):
+    """Moving a machine's state from one process to another does nothing."""
+
+    async def send(source, target, path):
+        await source.pause()
+
+    monkeypatch.setattr(qemu_state, "send", send)
+
+
+def test_who_gives_up_when_it_has_moved_leaves_it_where_it_is(faked, sent, monkeypatch):
+    async def scenario():
+        running = asyncio.Event()
+
+        async def run(process):
+            running.set()
+            await asyncio.Event().wait()
+
+        async with machine.VM.launch(spec(), faked) as vm:
+            monkeypatch.setattr(FakeMachine, "run", run)
+            moving = asyncio.create_task(vm.relocate())
+            await running.wait()
+            moving.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await moving
+            first, second = faked.driver.machines
+            assert vm._mover.seat.occupant is second
+            assert (await first.wait()).ending is Ending.FORCED
+            assert (await vm.kill()).ending is Ending.FORCED
+            assert (await second.wait()).ending is Ending.FORCED
+
+    asyncio.run(scenario())
+
+
+def test_a_port_that_is_taken_while_it_moves_is_told_of(faked, sent, monkeypatch, caplog):
+    async def execute(process, command, arguments=None):
+        return f"could not set up {arguments['command-line']}\r\n"
+
+    with machine.launch(spec(publish=(Forward.parse("8080:80"),)), faked) as vm:
+        monkeypatch.setattr(FakeMachine, "execute", execute)
+        vm.relocate()
+    why = "could not set up hostfwd_add tcp:127.0.0.1:8080-:80"
+    assert caplog.messages == [f"port 127.0.0.1:8080:80/tcp leads nowhere any more: {why}"]
 
 
 @pytest.fixture

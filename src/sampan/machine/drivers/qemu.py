@@ -104,6 +104,9 @@ class Qemu:
                 qemu._version = await qemu._control.ready()
         except (TimeoutError, MachineEndedError) as error:
             raise await qemu._not_started(launch.deadline_s, error) from error
+        except BaseException:  # who waited for it has given up
+            await qemu.kill()
+            raise
         _log.info("QEMU %s runs as process %d with %s", qemu._version, process.pid, launch.accel)
         return qemu
 

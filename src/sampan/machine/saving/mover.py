@@ -230,16 +230,18 @@ class Mover:
         except BaseException:
             await target.kill()
             raise
-        if was_running:
-            await target.run()
-        downtime_s = clock() - stopped_s
-        await self.seat.take(target)
+        try:
+            if was_running:
+                await target.run()
+            downtime_s = clock() - stopped_s
+        finally:  # the machine is there now, even if nobody waits for it any more
+            await self.seat.take(target)
         if was_running:
             self.vm.journal.became(State.RUNNING)
         for forward in self.spec.publish:
-            await target.execute(
-                "human-monitor-command", {"command-line": f"hostfwd_add {qemu_argv.rule(forward)}"}
-            )
+            rule = {"command-line": f"hostfwd_add {qemu_argv.rule(forward)}"}
+            if refusal := await target.execute("human-monitor-command", rule):
+                _log.error("port %s leads nowhere any more: %s", forward, str(refusal).strip())
         _log.info("moved to process %d in %.2f s", target.pid, clock() - began_s)
         return downtime_s
 
