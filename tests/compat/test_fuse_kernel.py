@@ -476,7 +476,7 @@ def test_who_closes_the_token_is_a_task_like_any(mount):
         (mounted.target / "folder").mkdir()
     os.close(held)
     wait = threading.Event()  # the kernel tells of a close when it comes to it
-    for _ in range(500):
+    for _ in range(6000):
         try:
             (mounted.target / "folder").mkdir()
             break

@@ -117,7 +117,10 @@ def test_the_clock_is_stepped(machine):
 
 
 def test_ports(machine):
-    assert 8080 in {each.port for each in machine.agent.ports()}
+    """A service that has started may not listen yet."""
+    deadline = time.monotonic() + 300
+    while 8080 not in {each.port for each in machine.agent.ports()}:
+        assert time.monotonic() < deadline
 
 
 def test_a_restarted_agent_is_found_again(machine):

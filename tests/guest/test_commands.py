@@ -233,12 +233,18 @@ def test_ctr_on_the_host(running, linuxkit):
     address = Path(f"{linuxkit}-state/guest.00000946")
     assert address.is_socket()
     words = ["ctr", "-a", str(address), "-n", "services.linuxkit", "tasks", "ls"]
-    done = subprocess.run(words, capture_output=True, text=True, check=False)
+    deadline = time.monotonic() + BOOT_S
+    while True:
+        done = subprocess.run(words, capture_output=True, text=True, check=False)
+        if done.returncode == 0:
+            break
+        assert time.monotonic() < deadline, done.stderr  # it may not listen yet
     assert re.search("^vsudd .*RUNNING", done.stdout, re.MULTILINE), done.stderr
 
 
-def test_the_forwarder(running, linuxkit):
+def test_the_forwarder(running, linuxkit, await_ssh):
     """A server of the machine's loopback interface, through vsock and no network."""
+    await_ssh(int(running.port))
     with socket.socket(socket.AF_UNIX) as stream:
         stream.connect(f"{linuxkit}-state/guest.0000f3a5")
         loop = Loop()
@@ -272,7 +278,7 @@ def test_metadata(ssh):
 
 
 def test_init_hears_the_button_and_says_so_to_acpid(ssh):
-    assert ssh("ls /run/acpid.pid") == "/run/acpid.pid\n"
+    assert ssh("until ls /run/acpid.pid 2>/dev/null; do sleep 1; done") == "/run/acpid.pid\n"
 
 
 def test_sigterm_is_the_power_button(running):

@@ -32,11 +32,13 @@ def test_the_restart_was_told(system):
 
 
 def test_the_service_answers(system):
-    assert "Hello from Sampan" in system.run("wget -q -O - http://127.0.0.1/")
+    assert "Hello from Sampan" in system.run(
+        "until wget -q -O - http://127.0.0.1/; do sleep 1; done"
+    )
 
 
 def test_its_log(system):
-    assert '"GET / HTTP/1.1" 200' in system.run("cat /var/log/nginx.log")
+    system.run("""until grep -q '"GET / HTTP/1.1" 200' /var/log/nginx.log; do sleep 0.5; done""")
 
 
 def test_stop_then_start(system):

@@ -57,13 +57,15 @@ def test_runtime_json_prepares_the_root(log):
 
 
 def test_services_answer(system):
-    assert "root:x:0:0" in system.run("wget -q -O - http://127.0.0.1/passwd")
+    assert "root:x:0:0" in system.run(
+        "until wget -q -O - http://127.0.0.1/passwd; do sleep 1; done"
+    )
 
 
 def test_restart_policy(system):
     system.run("until service list | grep -q 'flaky .*running.* 2 '; do sleep 0.2; done")
+    system.run("until service list | grep -q '^once  *down'; do sleep 0.2; done")
     table = system.run("service list")
-    assert "once                 down" in table
     assert "ended with status 6" in table
 
 

@@ -9,6 +9,7 @@ import threading
 import time
 import urllib.error
 import urllib.request
+from contextlib import suppress
 
 import dnslib
 import dnslib.server
@@ -79,7 +80,8 @@ def resolver():
     logger = dnslib.server.DNSLogger(log="-request,-reply,-truncated,-error")
     server = dnslib.server.DNSServer(Names(), address="127.0.0.1", port=0, logger=logger)
     server.start_thread()
-    yield Resolver(servers=(Server("127.0.0.1", server.server.server_address[1]),))
+    ours = Server("127.0.0.1", server.server.server_address[1])
+    yield Resolver(servers=(ours,), timeout_s=30)
     server.stop()
     server.server.server_close()
 
@@ -162,7 +164,10 @@ def test_its_page(system, folder):
 
 
 def test_its_page_over_ipv6(system):
-    shown = system.run("ip -6 addr show eth0 scope global")
+    shown = system.run(
+        "until ip -6 addr show eth0 scope global | grep -q fdc0; do sleep 0.5; done;"
+        " ip -6 addr show eth0 scope global"
+    )
     address = re.search(r"inet6 (fdc0:a841:6500:[0-9a-f:]+)/64", shown)[1]
     [port] = system.control.expose(*forward.parse(f"[::1]:0:[{address}]:80"))
     assert b"Hello from a network" in get("[::1]", port.port)
@@ -170,10 +175,15 @@ def test_its_page_over_ipv6(system):
 
 @pytest.mark.parametrize("size", [1, 1400, 8000])
 def test_datagrams(system, size):
+    """A server that was started a moment ago may not listen yet."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client:
-        client.settimeout(60)
-        client.sendto(DATA[:size], system.datagrams)
-        assert client.recv(65536) == DATA[:size]
+        client.settimeout(10)
+        for _ in range(30):
+            client.sendto(DATA[:size], system.datagrams)
+            with suppress(TimeoutError):
+                assert client.recv(65536) == DATA[:size]
+                return
+    pytest.fail("nobody answers")
 
 
 def test_much_data_comes_whole(system, web):

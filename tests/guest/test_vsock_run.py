@@ -5,6 +5,7 @@ import re
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -53,8 +54,10 @@ def ctr(place, socket, *words):
 
 
 def test_ctr_of_the_host(place, running):
-    listed = ctr(place, "vsudd-state/guest.00000946", "tasks", "ls")
-    assert listed.returncode == 0, listed.stderr
+    """What was started a moment ago may not listen yet."""
+    deadline = time.monotonic() + END_S
+    while (listed := ctr(place, "vsudd-state/guest.00000946", "tasks", "ls")).returncode:
+        assert time.monotonic() < deadline, listed.stderr
     assert re.search(r"^vsudd +\d+ +RUNNING$", listed.stdout, re.MULTILINE)
     os.kill(running.pid, signal.SIGTERM)
     running.communicate(timeout=END_S)
