@@ -9,6 +9,8 @@ from sampan.desktop import session
 from sampan.desktop.network import Networking, Options, Published
 from sampan.errors import SampanError
 from sampan.machine import Accelerator, Ending, MachineSpec, lifecycle
+from sampan.machine.control import CommandError
+from sampan.machine.qmp import Failure
 from sampan.machine.terminal import ESCAPES
 
 NONE = Options(networking=Networking.NONE)
@@ -98,6 +100,16 @@ def test_an_interrupt_is_told_apart(play):
 def test_a_guest_that_does_not_obey_is_ended(play):
     outcome, _, _ = play("say up", "hang", at={"up": send(signal.SIGTERM)}, deadline_s=0.05)
     assert (outcome.end.ending, outcome.cause) == (Ending.FORCED, session.Cause.SIGNAL)
+
+
+def test_a_button_that_cannot_be_pressed_costs_nothing_else(play, monkeypatch, caplog):
+    async def refuse(vm):
+        raise CommandError("system_powerdown", Failure(0, "GenericError", "not now"))
+
+    monkeypatch.setattr(lifecycle.VM, "press_power_button", refuse)
+    outcome, _, _ = play("say up", "hang", at={"up": send(signal.SIGTERM)}, deadline_s=0.05)
+    assert (outcome.end.ending, outcome.cause) == (Ending.FORCED, session.Cause.SIGNAL)
+    assert "not now" in caplog.text
 
 
 def test_a_second_signal_ends_it_at_once(play):

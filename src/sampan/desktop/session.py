@@ -20,7 +20,6 @@ from contextlib import (
     ExitStack,
     closing,
     contextmanager,
-    suppress,
 )
 from enum import Enum, auto
 from pathlib import Path
@@ -28,6 +27,7 @@ from typing import TypeAlias, assert_never
 
 import msgspec
 
+from sampan.base import log
 from sampan.desktop import network
 from sampan.desktop.network import Connection, Published
 from sampan.desktop.saved import Keeping
@@ -36,13 +36,14 @@ from sampan.machine import lifecycle, memory, terminal
 from sampan.machine.body import LaunchOptions
 from sampan.machine.console import Console
 from sampan.machine.driver import Driver
-from sampan.machine.error import MachineEndedError
+from sampan.machine.error import MachineEndedError, MachineError
 from sampan.machine.lifecycle import POWER_OFF_DEADLINE_S, VM
 from sampan.machine.model import Accelerator, End, MachineSpec
 from sampan.machine.registry.record import Port
 from sampan.machine.registry.store import Claim
 from sampan.machine.view.event import State
 
+_log = log.get(__name__)
 _SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
 
@@ -260,7 +261,7 @@ class _Session:
         stopping = False
         while True:
             request = await self._next_request(press_again=stopping)
-            with suppress(MachineEndedError):  # it ended by itself in the meantime
+            try:
                 if request is _Request.BUTTON:
                     await vm.press_power_button()
                 elif request is _Request.STOP and not stopping:
@@ -268,6 +269,10 @@ class _Session:
                     await self._begin_stop(vm)
                 else:
                     await vm.kill()
+            except MachineEndedError:  # by itself, in the meantime
+                continue
+            except MachineError as error:  # the machine goes on; who asks twice ends it
+                _log.error("%s", error)
 
     async def _next_request(self, *, press_again: bool) -> _Request:
         """What is wanted next: of a guest that has not obeyed, the button once more."""

@@ -28,6 +28,10 @@ async def greet(call):
         await call.send(Greeted("hello"))
     if call.params.name == "nobody":
         raise SampanError("who?", hint="say a name")
+    if call.params.name == "file":
+        raise SampanError("no \udcff.img")
+    if call.params.name == "novel":
+        return Greeted("x" * protocol.MAX_LINE_BYTES)
     if call.params.name == "bug":
         raise KeyError("x")
     return Greeted(f"hello {call.params.name}")
@@ -111,6 +115,16 @@ def test_a_fault_of_a_method_costs_one_answer(serve):
     async def work(client, _):
         with pytest.raises(SampanError, match="a fault of Sampan: 'x'"):
             await client.call("greet", Greeting("bug"), Greeted)
+        return await client.call("greet", Greeting("you"), Greeted)
+
+    assert serve(work).text == "hello you"
+
+
+@pytest.mark.parametrize(("name", "message"), [("file", "is not UTF-8"), ("novel", "more than")])
+def test_an_answer_that_cannot_be_given_costs_nothing_else(serve, name, message):
+    async def work(client, _):
+        with pytest.raises(SampanError, match=message):
+            await client.call("greet", Greeting(name), Greeted)
         return await client.call("greet", Greeting("you"), Greeted)
 
     assert serve(work).text == "hello you"

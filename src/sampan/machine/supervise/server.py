@@ -138,7 +138,11 @@ class Server:
         answer = await self._answer(request, stream)
         if answer is None or stream.is_raw:
             return False
-        stream.write(protocol.emit(answer))
+        try:
+            line = protocol.emit(answer)
+        except SampanError as error:  # what it says is too long, or no text
+            line = protocol.emit(protocol.Answer(request.id, error=protocol.fault_of(error)))
+        stream.write(line)
         with suppress(ConnectionError):  # who does not wait for the answer
             await stream.drain()
         return True
