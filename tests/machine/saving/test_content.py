@@ -1,7 +1,9 @@
 """Disks that are copied and put back, whole or not at all."""
 
 import asyncio
+import errno
 import os
+import threading
 
 import pytest
 from hypothesis import given
@@ -110,6 +112,52 @@ def test_they_stay_as_they_are_if_the_machine_does_not_go_on(tmp_path, disks):
     with pytest.raises(KeyError):
         _put_back(tmp_path / "s", saved, KeyError())
     assert _contents(disks) == [b"after", b"after"]
+
+
+def test_who_gives_up_twice_waits_all_the_same(tmp_path, disks, monkeypatch):
+    saved = _snapshot(tmp_path / "s", *disks)
+    for each in disks:
+        each.write_bytes(b"after")
+    copying, going_on = threading.Event(), threading.Event()
+    copy = content.copy
+
+    def slow(*words, **more):
+        copying.set()
+        going_on.wait()
+        return copy(*words, **more)
+
+    async def put_back():
+        async with content.put_back(tmp_path / "s", saved):
+            raise AssertionError("nobody waits for this")
+
+    async def scenario():
+        task = asyncio.create_task(put_back())
+        await asyncio.to_thread(copying.wait)
+        for _ in range(3):
+            task.cancel()
+            await asyncio.sleep(0)
+            await asyncio.sleep(0)
+            assert not task.done()
+        going_on.set()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+
+    monkeypatch.setattr(content, "copy", slow)
+    asyncio.run(scenario())
+    assert _contents(disks) == [b"after", b"after"]
+
+
+def test_a_filesystem_without_links_is_told_of(tmp_path, disks, monkeypatch, caplog):
+    def refuse(self, target):
+        raise PermissionError(errno.EPERM, "Operation not permitted")
+
+    saved = _snapshot(tmp_path / "s", disks[0])
+    disks[0].write_bytes(b"after")
+    monkeypatch.setattr(type(disks[0]), "hardlink_to", refuse)
+    with pytest.raises(KeyError):
+        _put_back(tmp_path / "s", saved, KeyError())
+    assert disks[0].read_bytes() == b"before"
+    assert "is replaced for good" in caplog.text
 
 
 @pytest.mark.parametrize("damage", [b"beforE", b"before, and longer", None])

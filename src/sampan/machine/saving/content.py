@@ -18,9 +18,10 @@ from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import IO
 
-from sampan.base import fs
+from sampan.base import fs, log
 from sampan.machine.saving.suspension import Suspension, SuspensionError
 
+_log = log.get(__name__)
 _FICLONE = 0x40049409  # linux/fs.h: share the blocks of another file, where that is possible
 _PIECE = 64 << 10
 _ZEROS = bytes(_PIECE)
@@ -74,7 +75,9 @@ async def put_back(folder: Path, saved: Suspension) -> AsyncIterator[None]:
         try:
             await asyncio.shield(copying)
         finally:
-            await asyncio.wait((copying,))  # who is cancelled has to wait for the thread
+            while not copying.done():  # who is cancelled, even twice, has to wait for the thread
+                with suppress(asyncio.CancelledError):
+                    await asyncio.wait((copying,))
         yield
     except BaseException:
         for path, kept in before:
@@ -91,9 +94,7 @@ def _put_back(folder: Path, saved: Suspension, before: list[tuple[Path, Path]]) 
             continue
         path = Path(os.path.realpath(disk.path))
         try:
-            with suppress(OSError):  # it is gone, or on a filesystem that has no links
-                kept = path.with_name(f"{fs.TEMPORARY_PREFIX}{secrets.token_hex(6)}")
-                kept.hardlink_to(path)
+            if (kept := _kept(path)) is not None:
                 before.append((path, kept))
             copy(folder / state.copy, path, expected=state.sha256)
         except DigestError:
@@ -105,6 +106,19 @@ def _put_back(folder: Path, saved: Suspension, before: list[tuple[Path, Path]]) 
             raise SuspensionError(
                 f"cannot restore the disk {disk.path}: {error.filename or folder}: {error.strerror}"
             ) from error
+
+
+def _kept(path: Path) -> Path | None:
+    """Another name for a file, which is about to be replaced; None if that cannot be undone."""
+    kept = path.with_name(f"{fs.TEMPORARY_PREFIX}{secrets.token_hex(6)}")
+    try:
+        kept.hardlink_to(path)
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        _log.warning("%s is replaced for good: it has no second name: %s", path, error.strerror)
+        return None
+    return kept
 
 
 def _share_blocks(old: IO[bytes], new: IO[bytes]) -> bool:
