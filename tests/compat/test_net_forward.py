@@ -7,11 +7,18 @@ import shutil
 import socket
 import subprocess
 import threading
+from contextlib import ExitStack
+from pathlib import Path
 
 import pytest
 
 from sampan.errors import SampanError
+from sampan.net.link.stream import VMNET, Decoder
+from sampan.net.runtime.control.assembled import serving
 from sampan.net.services import forward
+from sampan.net.wire import arp
+from sampan.net.wire.address import parse_ip
+from sampan.net.wire.ethernet import EtherType, Frame
 
 pytestmark = pytest.mark.compat
 MB = 1 << 20
@@ -208,3 +215,59 @@ def test_ssh_logs_in_and_carries_files(ssh, machine):
     done = _ran([*ssh, "tee /run/copy | sha256sum >&2; cat /run/copy"], data)
     assert done.stdout == data
     assert done.stderr.split()[0].decode() == hashlib.sha256(data).hexdigest()
+
+
+@pytest.fixture
+def control(virtual_network, tmp_path, monkeypatch):
+    """Connects to the network's control socket."""
+    monkeypatch.chdir(tmp_path)
+    with serving(virtual_network.network, Path("c.sock"), name="test"), ExitStack() as stack:
+
+        def connect():
+            client = stack.enter_context(socket.socket(socket.AF_UNIX))
+            client.settimeout(60)
+            client.connect("c.sock")
+            return client
+
+        yield connect
+
+
+def test_gvproxys_tunnel(control, machine, listener):
+    """Said as gvisor-tap-vsock's client says it, to the machine's kernel."""
+    client, data = control(), hashlib.shake_256(b"data").digest(8 * MB)
+    client.sendall(
+        f"POST /tunnel?ip={machine.address}&port=8000 HTTP/1.1\r\nHost: \r\n".encode()
+        + b"User-Agent: Go-http-client/1.1\r\nContent-Length: 0\r\n\r\n"
+    )
+    assert client.recv(2, socket.MSG_WAITALL) == b"OK"
+    inside, _ = listener.accept()
+    inside.settimeout(60)
+    with inside:
+        for speaker, hearer in ((client, inside), (inside, client)):
+            thread = threading.Thread(target=_say, args=(speaker, data))
+            thread.start()
+            assert _hear(hearer) == data
+            thread.join()
+    refused = control()
+    request = f"POST /tunnel?ip={machine.address}&port=8001 HTTP/1.1\r\nHost: \r\n\r\n"
+    refused.sendall(request.encode())
+    assert b" 502 " in refused.recv(100)
+
+
+def test_gvproxys_connect(control, virtual_network, machine):
+    """A machine on `/connect` reaches one on TAP; a pipe of frames stands for gvforwarder."""
+    client = control()
+    client.sendall(b"POST /connect HTTP/1.1\r\nHost: \r\nContent-Length: 0\r\n\r\n")
+    mac = bytes.fromhex("020000000063")
+    who, other = bytes([192, 168, 65, 99]), parse_ip(machine.address)
+    asking = arp.Arp(arp.Operation.REQUEST, mac, who, bytes(6), other)
+    frame = Frame(b"\xff" * 6, mac, EtherType.ARP, asking.emit()).emit()
+    client.sendall(len(frame).to_bytes(2, "little") + frame)
+    decoder = Decoder(VMNET)
+    answers: list[arp.Arp] = []
+    while not answers:
+        for data in decoder.received(client.recv(1 << 16)):
+            found = Frame.parse(data)
+            if found.ethertype == EtherType.ARP and found.destination == mac:
+                answers.append(arp.Arp.parse(found.payload))
+    assert answers[0].sender_ip == other

@@ -13,7 +13,9 @@ from typing import Any
 
 from sampan.base.clock import SystemClock
 from sampan.base.loop import Loop
+from sampan.net.core.endpoint import Endpoint
 from sampan.net.core.event import NeighbourLearned
+from sampan.net.core.flow import Flow
 from sampan.net.hook import Hook, Hooks
 from sampan.net.runtime.directory import Directory
 from sampan.net.runtime.egress import Egress
@@ -216,6 +218,10 @@ class Assembly:
     def unexpose(self, forward: Forward) -> Forward:
         """See `UserNetwork.unexpose`."""
         return self._forwards.unexpose(forward)
+
+    def open(self, guest: Endpoint) -> Flow | None:
+        """Connect to a machine, as from the gateway; None: nobody is there."""
+        return self._forwards.open(guest)
 
     def forwards(self) -> tuple[Forward, ...]:
         """See `UserNetwork.forwards`."""

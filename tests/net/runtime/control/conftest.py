@@ -1,7 +1,9 @@
 """A network that only remembers what it was told, and its control API on a socket."""
 
+import socket
 import threading
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -15,6 +17,7 @@ from sampan.net.runtime.control import model
 from sampan.net.runtime.control.api import table
 from sampan.net.runtime.control.client import Client
 from sampan.net.runtime.control.fault import NotFoundError
+from sampan.net.runtime.control.message import Takeover
 from sampan.net.runtime.control.network import Controlled
 from sampan.net.runtime.control.server import Server
 from sampan.net.runtime.forward.binding import PortTakenError
@@ -166,6 +169,16 @@ class FakeNetwork:
     def follow(self, wake: Callable[[], None]) -> Callable[[], None]:
         self.followers.append(wake)
         return lambda: self.followers.remove(wake)
+
+    def tunnel(self, asked: model.TunnelAsked) -> Takeover:
+        return Takeover(take=partial(self._taken, f"{asked.ip}:{asked.port}"))
+
+    def connect(self) -> Takeover:
+        return Takeover(take=partial(self._taken, "link"))
+
+    def _taken(self, what: str, connection: socket.socket, rest: bytes) -> None:
+        with connection:
+            connection.send(f"{what} {rest!r}".encode())
 
     def view_http(self) -> None:
         self.views_http = True

@@ -7,7 +7,7 @@ import pytest
 from sampan.base.loop import Loop
 from sampan.net.runtime.control import connection as connection_
 from sampan.net.runtime.control.connection import Connection
-from sampan.net.runtime.control.message import Request, Response, Stream
+from sampan.net.runtime.control.message import Request, Response, Stream, Takeover
 
 GET = b"GET %b HTTP/1.1\r\nHost: h\r\n\r\n"
 BIG = 8 << 20
@@ -43,6 +43,7 @@ class Peer:
         self.asked: list[Request] = []
         self.streams: list[Pieces] = []
         self.gone: list[Connection] = []
+        self.taken: list[tuple[socket.socket, bytes]] = []
         self.connection = Connection(self.loop, served, self._answer, self.gone.append)
 
     def _answer(self, request):
@@ -50,10 +51,17 @@ class Peer:
         match request.path:
             case "/big":
                 return Response(body=bytes(BIG))
+            case "/take":
+                return Takeover(take=self._take)
             case "/stream":
                 return Stream(content_type="text/plain", begin=self._begin)
             case _:
                 return Response(body=json.dumps(request.path).encode())
+
+    def _take(self, connection, rest):
+        self.taken.append((connection, rest))
+        if rest == b"fail":
+            raise ZeroDivisionError
 
     def _begin(self, wake):
         self.streams.append(Pieces(wake))
@@ -215,3 +223,26 @@ def test_descriptors_are_given_back(peer):
     peer.connection.close()
     assert len(list(Path("/proc/self/fd").iterdir())) == before - 1
     assert len(peer.gone) == 1
+
+
+def test_a_connection_that_is_taken_over(peer):
+    peer.send(GET % b"/a" + GET % b"/take" + b"not HTTP")
+    [(connection, rest)] = peer.taken
+    with connection:
+        assert rest == b"not HTTP"
+        assert peer.gone == [peer.connection]
+        peer.connection.close()
+        assert peer.receive().endswith(b'"/a"')
+        peer.send(b"and more")
+        assert connection.recv(100) == b"and more"
+        connection.send(b"answer")
+        assert peer.receive() == b"answer"
+    assert len(peer.gone) == 1
+
+
+def test_a_takeover_that_fails(peer, caplog):
+    peer.send(GET % b"/take" + b"fail")
+    assert peer.receive() == b""
+    [(connection, _)] = peer.taken
+    assert connection.fileno() < 0
+    assert "ZeroDivisionError" in caplog.text

@@ -148,3 +148,8 @@ def test_without_h11(monkeypatch):
     with pytest.raises(SampanError) as caught:
         exchange.check()
     assert caught.value.hint == "pip install 'sampan[net]'"
+
+
+def test_what_comes_behind_a_request():
+    each, _ = _first(GET + b"something else")
+    assert each.rest == b"something else"

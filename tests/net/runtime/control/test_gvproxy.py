@@ -1,4 +1,5 @@
 import json
+import socket
 
 import pytest
 
@@ -115,3 +116,21 @@ def test_leases_and_switch(get):
     assert get("/services/dhcp/leases") == get("/leases") == {"192.168.65.3": "02:00:00:00:00:01"}
     assert get("/cam") == {"02:00:00:00:00:01": 1}
     assert get("/stats") == {"BytesSent": 240, "BytesReceived": 120}
+
+
+@pytest.mark.parametrize("method", ["GET", "POST"])
+@pytest.mark.parametrize(
+    ("path", "said"),
+    [("/tunnel?ip=192.168.65.3&port=22", b"192.168.65.3:22 b''"), ("/connect", b"link b''")],
+)
+def test_connections_that_become_something_else(served, method, path, said):
+    with socket.socket(socket.AF_UNIX) as client:
+        client.settimeout(60)
+        client.connect(str(served.path))
+        client.send(f"{method} {path} HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n".encode())
+        assert client.makefile("rb").read() == said
+
+
+@pytest.mark.parametrize("query", [{}, {"ip": "192.168.65.3"}, {"ip": "x", "port": "http"}])
+def test_tunnels_that_make_no_sense(ask, query):
+    assert ask("POST", "/tunnel", **query).status == 400

@@ -19,9 +19,10 @@ import sampan
 from sampan.base.loop import LoopClosedError
 from sampan.errors import UsageError
 from sampan.net.runtime.assembly import Assembly
-from sampan.net.runtime.control import model
+from sampan.net.runtime.control import model, tunnel
 from sampan.net.runtime.control.api import table
 from sampan.net.runtime.control.fault import NotFoundError
+from sampan.net.runtime.control.message import Takeover
 from sampan.net.runtime.control.recording import Pulled, Recording
 from sampan.net.runtime.control.server import Server
 from sampan.net.runtime.control.tally import Tally
@@ -229,6 +230,14 @@ class Assembled:
     def stream_capture(self, asked: model.CaptureStream, wake: Callable[[], None]) -> Pulled:
         """See `Controlled.stream_capture`."""
         return self.recording.to_client(asked, wake)
+
+    def tunnel(self, asked: model.TunnelAsked) -> Takeover:
+        """See `Controlled.tunnel`."""
+        return tunnel.to_machine(self._assembly, asked)
+
+    def connect(self) -> Takeover:
+        """See `Controlled.connect`."""
+        return tunnel.as_link(self._assembly)
 
     def policy(self) -> Policy:
         """See `Controlled.policy`."""

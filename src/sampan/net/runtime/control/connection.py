@@ -3,6 +3,7 @@
     receiving → answering → receiving …      answers that are complete
               → streaming → receiving        events, captures: until their end, if there is one
               → closing                      after a request that made no sense
+              → gone                         taken over: the socket is somebody else's
 
 Nothing is read while an answer waits to be sent, so a client has at most one request here. It
 has `REQUEST_S` for a request, `IDLE_S` between two, and `WRITE_S` to take something of an answer.
@@ -18,7 +19,14 @@ from contextlib import suppress
 from sampan.base.loop import Loop
 from sampan.base.poller import READ, WRITE
 from sampan.net.runtime.control.exchange import Exchange, Refused
-from sampan.net.runtime.control.message import Answer, Request, Source, Stream
+from sampan.net.runtime.control.message import (
+    Answer,
+    Request,
+    Response,
+    Source,
+    Stream,
+    Takeover,
+)
 
 REQUEST_S = 10.0
 IDLE_S = 120.0
@@ -89,10 +97,25 @@ class Connection:
                 self._closing = True
                 self._say(request.response)
             else:
-                self._say(self._answer(request))
+                answer = self._answer(request)
+                if isinstance(answer, Takeover):
+                    self._hand_over(answer)
+                    return
+                self._say(answer)
             self._pump()
 
-    def _say(self, answer: Answer) -> None:
+    def _hand_over(self, takeover: Takeover) -> None:
+        """HTTP is over here; what the handler does with the socket is not our business."""
+        self._loop.unwatch(self._fd)
+        self._fd = -1
+        self._gone(self)
+        try:
+            takeover.take(self._socket, self._exchange.rest)
+        except BaseException:  # the loop tells of it
+            self._socket.close()
+            raise
+
+    def _say(self, answer: Response | Stream) -> None:
         self._patience(WRITE_S)
         if isinstance(answer, Stream):
             self._unsent += self._exchange.begin(answer.content_type)

@@ -66,6 +66,12 @@ class Exchange:
         h11 = self._h11
         return self._connection.our_state in (h11.MUST_CLOSE, h11.CLOSED, h11.ERROR)
 
+    @property
+    def rest(self) -> bytes:
+        """What came behind the request."""
+        data: bytes = self._connection.trailing_data[0]
+        return data
+
     def receive(self, data: bytes) -> None:
         """Take bytes that came; empty bytes for the end. Call `next_request` after it."""
         self._connection.receive_data(data)

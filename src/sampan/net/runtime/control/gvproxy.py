@@ -1,8 +1,9 @@
 """The calls of gvisor-tap-vsock's API, for programs that make those (podman machine, lima …).
 
-Paths, methods and JSON are theirs as of v0.8; the network is ours. Not there: `/connect` and
-`/tunnel`, which turn the connection into a link or a flow, and the `npipe` and `ssh-tunnel`
-kinds of forwards.
+Paths, methods and JSON are theirs as of v0.8; the network is ours. `/tunnel` and `/connect` end
+HTTP on their connection: it leads to a machine's port, behind the bytes `OK`, or is a link whose
+frames go behind their lengths (u16, little endian). Not there: the `npipe` and `ssh-tunnel` kinds
+of forwards.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ import msgspec
 
 from sampan.errors import UnsupportedError, UsageError
 from sampan.net.runtime.control import model
-from sampan.net.runtime.control.message import Response
+from sampan.net.runtime.control.message import Response, Takeover
 from sampan.net.runtime.control.network import Controlled
 from sampan.net.runtime.control.route import Nothing, Route
 from sampan.net.services import forward as forward_
@@ -176,6 +177,14 @@ def _stats(network: Controlled, _: Nothing) -> dict[str, int]:
     }
 
 
+def _tunnel(network: Controlled, asked: model.TunnelAsked) -> Takeover:
+    return network.tunnel(asked)
+
+
+def _connect(network: Controlled, _: Nothing) -> Takeover:
+    return network.connect()
+
+
 def _row(method: str, path: str, handler: Any, **more: Any) -> Route[Controlled]:  # noqa: ANN401
     return Route(method=method, path=path, summary="As gvproxy's", handler=handler, **more)
 
@@ -190,4 +199,9 @@ ROUTES: tuple[Route[Controlled], ...] = (
     _row("GET", "/leases", _leases, answer=dict[str, str]),
     _row("GET", "/cam", _cam, answer=dict[str, int]),
     _row("GET", "/stats", _stats, answer=dict[str, int]),
+    *(
+        _row(method, "/tunnel", _tunnel, argument=model.TunnelAsked, in_query=True)
+        for method in ("POST", "GET")
+    ),
+    *(_row(method, "/connect", _connect) for method in ("POST", "GET")),
 )

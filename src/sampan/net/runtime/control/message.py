@@ -1,11 +1,12 @@
 """Requests, responses and streams, without HTTP's framing: what handlers see.
 
-A `Stream` goes on after its handler returned. It is pulled: the server takes what there is when
+A `Takeover` ends HTTP on a connection. A `Stream` goes on after its handler returned. It is pulled: the server takes what there is when
 its client can take it, so what waits for a slow client stays where it came from.
 """
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Callable
 from typing import Protocol, TypeAlias
 
@@ -57,4 +58,13 @@ class Stream(msgspec.Struct, frozen=True, kw_only=True):
     begin: Callable[[Callable[[], None]], Source]
 
 
-Answer: TypeAlias = Response | Stream
+class Takeover(msgspec.Struct, frozen=True, kw_only=True):
+    """The connection itself is somebody else's from now on, who says the next on it, and owns it.
+
+    `take` is given it, and what the client said behind its request.
+    """
+
+    take: Callable[[socket.socket, bytes], None]
+
+
+Answer: TypeAlias = Response | Stream | Takeover

@@ -137,6 +137,13 @@ class CaptureNamed(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     id: str
 
 
+class TunnelAsked(msgspec.Struct, frozen=True, kw_only=True):
+    """A port of a machine, by its address or name."""
+
+    ip: str
+    port: int
+
+
 class EventsAsked(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Events after number `after`; with `follow` the response goes on as they happen.
 

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from sampan.net.runtime.control import model
-from sampan.net.runtime.control.message import Source
+from sampan.net.runtime.control.message import Source, Takeover
 from sampan.net.runtime.service.dhcp import LeaseRecord
 from sampan.net.runtime.view.flowtable import FlowRecord
 from sampan.net.services.forward import Forward
@@ -87,6 +87,12 @@ class Controlled(Protocol):
 
     def view_http(self) -> None:
         """Follow HTTP in flows that begin from now on; exchanges become events."""
+
+    def tunnel(self, asked: model.TunnelAsked) -> Takeover:
+        """Lead the client's own connection to a port of a machine."""
+
+    def connect(self) -> Takeover:
+        """Make the client's own connection a link."""
 
     def stop(self) -> None:
         """End the network, after this turn."""

@@ -19,7 +19,14 @@ import msgspec
 from sampan.base import log
 from sampan.errors import ExitCode, SampanError, UsageError
 from sampan.net.runtime.control import fault, model
-from sampan.net.runtime.control.message import JSON, Answer, Request, Response, Stream
+from sampan.net.runtime.control.message import (
+    JSON,
+    Answer,
+    Request,
+    Response,
+    Stream,
+    Takeover,
+)
 
 _log = log.get(__name__)
 _Target = TypeVar("_Target")
@@ -34,7 +41,8 @@ class Nothing(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class Route(msgspec.Struct, Generic[_Target], frozen=True, kw_only=True):
     """One call. `argument` and `answer` are types that msgspec knows; `answer` None is an empty one.
 
-    `media` is the content type of answers that are not JSON.
+    `media` is the content type of answers that are not JSON. With `in_query` the argument never
+    comes in the body.
     """
 
     method: str
@@ -45,11 +53,13 @@ class Route(msgspec.Struct, Generic[_Target], frozen=True, kw_only=True):
     answer: Any = None
     status: int = HTTPStatus.OK
     media: str = JSON
+    in_query: bool = False
 
     @property
     def has_body(self) -> bool:
         """Whether the argument comes in the body."""
-        return self.method in _WITH_BODY and self.argument is not Nothing
+        takes = self.method in _WITH_BODY and not self.in_query
+        return takes and self.argument is not Nothing
 
 
 class Table(Generic[_Target]):
@@ -87,7 +97,7 @@ class Table(Generic[_Target]):
         except Exception as error:  # noqa: BLE001  a fault of ours costs one call
             _log.exception("%s %s failed", route.method, route.path)
             return fault.response(error)
-        if isinstance(answer, Response | Stream):
+        if isinstance(answer, Response | Stream | Takeover):
             return answer
         body = b"" if route.answer is None else msgspec.json.encode(answer) + b"\n"
         return Response(status=route.status, body=body)

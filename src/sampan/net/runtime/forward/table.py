@@ -125,6 +125,10 @@ class Forwards:
 
         return self._table.expose(forward, listen)
 
+    def open(self, guest: Endpoint) -> Flow | None:
+        """A connection to a machine, as those that are forwarded; None: there can be none."""
+        return self._sources.open(guest)
+
     def unexpose(self, forward: Forward) -> Forward:
         """See `Table.unexpose`."""
         return self._table.unexpose(forward)
