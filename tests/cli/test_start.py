@@ -18,7 +18,7 @@ def stopped(machines, sampan):
     def made(name, *flags, steps=STEPS):
         record = machines.start(name, *steps, flags=flags)
         assert sampan("stop", name).status == 0
-        assert machines.store.wait_ended(record, 20)
+        assert machines.store.wait_ended(record, 60)
         return machines.store.record(record.name)
 
     return made
@@ -53,6 +53,20 @@ def test_a_machine_as_it_was_run(stopped, machines, tmp_path, monkeypatch):
     assert record.run.started_s > before.run.started_s
     machines.run("stop", "web")
     assert (tmp_path / "web-state" / "console.log").read_text().startswith("up\n")
+
+
+def test_a_machine_whose_working_folder_is_gone(machines, tmp_path, monkeypatch):
+    system = tmp_path / machines.system("web", *STEPS)
+    (tmp_path / "work").mkdir()
+    monkeypatch.setattr(machines, "folder", tmp_path / "work")
+    words = ("run", "-d", "--accel", "tcg", "--arch", "amd64", "--networking", "user")
+    assert machines.run(*words, str(system)).returncode == 0
+    machines.run("stop", "web")
+    (tmp_path / "work").rmdir()
+    monkeypatch.setattr(machines, "folder", tmp_path)
+    done = machines.run("-v", "start", "web")
+    assert (done.returncode, done.stdout) == (0, "web\n")
+    assert "web is started from here, not from where it was made" in done.stderr
 
 
 def test_several_and_one_that_runs(stopped, machines, sampan):

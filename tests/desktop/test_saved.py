@@ -18,10 +18,13 @@ def test_places(tmp_path):
         saved.found(tmp_path, "clean")
 
 
-def test_what_is_damaged_is_not_listed(tmp_path):
+def test_what_is_damaged_is_not_listed_but_told_of(tmp_path, caplog):
     (tmp_path / "snapshots/clean").mkdir(parents=True)
+    assert saved.snapshots(tmp_path) == ()  # it is being written
+    assert caplog.messages == []
     (tmp_path / "snapshots/clean/suspended.json").write_text("{")
     assert saved.snapshots(tmp_path) == ()
+    assert caplog.messages[0].startswith("the snapshot clean cannot be used: ")
     saved.remove_snapshot(tmp_path, "clean")
     assert not (tmp_path / "snapshots/clean").exists()
 

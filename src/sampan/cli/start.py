@@ -5,12 +5,13 @@ from __future__ import annotations
 import os
 import shlex
 from collections.abc import Iterator
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
+from sampan.base import log
 from sampan.cli import (
     detach,
     device,
@@ -26,6 +27,7 @@ from sampan.errors import ExitCode, UsageError
 if TYPE_CHECKING:
     from sampan.machine.registry.record import Made, Record
 
+_log = log.get(__name__)
 _EPILOG = """\b
 Examples:
   sampan start web
@@ -78,8 +80,10 @@ def _run(settings: Settings, record: Record, child: detach.Detached | None) -> E
     made = _startable(record)
     how = setup.read(record.folder) or setup.Setup()
     if made.cwd is not None:
-        with suppress(OSError):  # it matters only for what was said relative to it
+        try:
             os.chdir(made.cwd)
+        except OSError as error:  # it matters only for what was said relative to it
+            _log.info("%s is started from here, not from where it was made: %s", record.name, error)
     root = runtime_root(launch.runtime_folder(os.environ))
     wish = Wish(
         name=record.name, exact=True, words=made.words, cwd=made.cwd, runtime_root=root

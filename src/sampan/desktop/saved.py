@@ -16,7 +16,7 @@ from pathlib import Path
 import msgspec
 from msgspec.structs import replace
 
-from sampan.base import fs
+from sampan.base import fs, log
 from sampan.desktop import network
 from sampan.errors import SampanError, UsageError
 from sampan.machine import document
@@ -30,6 +30,7 @@ from sampan.machine.state import Identity
 from sampan.machine.supervise.model import Nothing
 from sampan.machine.supervise.server import Call, Server
 
+_log = log.get(__name__)
 SAVED = "saved"
 SNAPSHOTS = "snapshots"
 _NETWORK = "network.json"
@@ -80,12 +81,13 @@ def found(machine: Path, tag: str) -> Path:
 
 
 def snapshots(machine: Path) -> tuple[Snapshot, ...]:
-    """The snapshots of a machine, the oldest first; what cannot be read is left out."""
+    """The snapshots of a machine, the oldest first; of what cannot be read the log tells."""
     known = []
-    for folder in (machine / SNAPSHOTS).glob("*"):
+    for folder in filter(suspension.is_saved, (machine / SNAPSHOTS).glob("*")):
         try:
             saved = suspension.read(folder)
-        except SampanError:
+        except SampanError as error:
+            _log.warning("the snapshot %s cannot be used: %s", folder.name, error)
             continue
         size = sum(each.stat().st_blocks * 512 for each in folder.iterdir())
         known.append(Snapshot(tag=folder.name, saved_s=saved.saved_s, size_bytes=size))

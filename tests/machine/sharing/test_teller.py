@@ -174,3 +174,25 @@ def test_a_fault_of_ours_later_is_said(tmp_path, served, monkeypatch, caplog):
 
     asyncio.run(scenario())
     assert "are not told any more: division by zero" in caplog.text
+
+
+def test_a_fault_of_ours_costs_the_events_and_is_told_of(
+    run, tmp_path, served, caplog, monkeypatch
+):
+    control, _ = served(folder=tmp_path)
+    failed = asyncio.Event()
+
+    async def fail(agent, target, token, changes):
+        failed.set()
+        raise KeyError("ours")
+
+    async def scenario(agent):
+        (tmp_path / "file").write_text("x")
+        async with asyncio.timeout(60):
+            await failed.wait()
+
+    monkeypatch.setattr(FakeAgent, "replay", fail)
+    run(control, scenario)
+    [record] = caplog.records
+    assert record.exc_info[0] is KeyError
+    assert "not told any more" in record.message

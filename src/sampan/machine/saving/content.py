@@ -85,7 +85,7 @@ async def put_back(folder: Path, saved: Suspension) -> AsyncIterator[None]:
             kept.unlink(missing_ok=True)  # if both were names of one file still
         raise
     for _, kept in before:
-        kept.unlink()
+        kept.unlink(missing_ok=True)
 
 
 def _put_back(folder: Path, saved: Suspension, before: list[tuple[Path, Path]]) -> None:

@@ -17,7 +17,7 @@ import secrets
 import select
 import threading
 from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager
 
 from sampan.base import log
 from sampan.base.agent.change import Change
@@ -68,8 +68,7 @@ class Teller:
         os.close(self._wake)
         if self._task is not None:
             self._task.cancel()
-            with suppress(asyncio.CancelledError):
-                await self._task
+            await asyncio.wait((self._task,))
 
     def _watch(self) -> None:
         """The thread: hear of changes until the pipe is closed."""
@@ -110,6 +109,12 @@ class Teller:
         self._loop.call_soon_threadsafe(self._woken.set)
 
     async def _run(self) -> None:
+        try:
+            await self._go_on_telling()
+        except Exception:  # noqa: BLE001  a fault of ours costs events, not the machine
+            _log.exception("changes of %s are not told any more", self.share.source)
+
+    async def _go_on_telling(self) -> None:
         while True:
             with self._lock:
                 due_s = self._changes.due_s() if self._changes else None
