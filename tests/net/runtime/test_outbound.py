@@ -5,7 +5,7 @@ import pytest
 from sampan.net.core.endpoint import Endpoint
 from sampan.net.core.event import Refusal
 from sampan.net.runtime import outbound
-from sampan.net.runtime.host.route import HostAccess
+from sampan.net.runtime.host.route import HostAccess, Target
 
 OUTSIDE = Endpoint(bytes([93, 184, 216, 34]), 80)
 NOWHERE = Endpoint(bytes([127, 0, 0, 1]), 80)
@@ -105,6 +105,17 @@ def test_what_leads_nowhere(net):
     net.machine.ping(NOWHERE.address)
     assert codes(net) == [3, 1]
     assert connection.state == "refused"
+
+
+def test_a_server_of_the_host_is_met_by_either_of_the_hosts_addresses(net, listener, remote):
+    def detour(flow, target, now):
+        net.outbound.connect(flow, Target(socket.AF_INET6, "::1"), remote.port, now)
+        return True
+
+    net.outbound.gates.detour.append(detour)
+    connection = net.machine.connect(remote)
+    net.until(lambda: connection.state == "open")
+    listener.accept()[0].close()
 
 
 def test_the_host_is_closed_to_machines_if_it_is_so_wished(net, remote):

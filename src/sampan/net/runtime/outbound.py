@@ -21,7 +21,7 @@ from sampan.net.runtime.channel import Conversation, Talk
 from sampan.net.runtime.engine import Engine
 from sampan.net.runtime.host import tcp, udp
 from sampan.net.runtime.host.ping import Pinger
-from sampan.net.runtime.host.route import Router, Target
+from sampan.net.runtime.host.route import Router, Target, other_loopback
 
 MAX_TALKS = 128  # with services, of one link
 REFUSED_S = 1.0  # for which gates are not asked again about a UDP flow
@@ -122,10 +122,12 @@ class HostOutbound:
 
     def connect(self, flow: Flow, target: Target, port: int, now: float) -> None:
         """Lead a flow to a host's side address."""
+        other = other_loopback(target)
         try:
             tcp.connect(
                 self.engine.loop, self.engine.stack, flow, target.family, (target.address, port),
                 self.watch_flow(flow),
+                instead=None if other is None else (other.family, (other.address, port)),
             )  # fmt: skip
         except OSError:  # no descriptor to be had
             flow.refuse(Refusal.HOST_UNREACHABLE, now)

@@ -6,7 +6,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sampan.net.core.network import Network
-from sampan.net.runtime.host.route import HostAccess, Router, Target, is_global_unicast
+from sampan.net.runtime.host.route import (
+    HostAccess,
+    Router,
+    Target,
+    is_global_unicast,
+    other_loopback,
+)
 
 NETWORK = Network()
 HOST = bytes([192, 168, 65, 254])
@@ -71,3 +77,9 @@ def test_the_standard_library_agrees(address):
         or (address.version == 4 and address.packed[0] == 0)
     )  # fmt: skip
     assert is_global_unicast(address.packed) is not nobody
+
+
+def test_the_loopback_interface_by_the_other_family():
+    four, six = Target(socket.AF_INET, "127.0.0.1"), Target(socket.AF_INET6, "::1")
+    assert (other_loopback(four), other_loopback(six)) == (six, four)
+    assert other_loopback(Target(socket.AF_INET, "192.0.2.1")) is None

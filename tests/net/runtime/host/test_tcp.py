@@ -155,11 +155,46 @@ def test_nobody_listens(net, remote, listener, descriptors):
     assert descriptors() == before
 
 
+def test_nobody_listens_at_the_first_address(net, listener, descriptors, host_address):
+    port = listener.getsockname()[1]
+    before = descriptors()
+    other = (socket.AF_INET, ("127.0.0.1", port))
+
+    def detour(flow, target, now):
+        loop, stack, away = net.engine.loop, net.engine.stack, ("127.0.0.2", port)
+        tcp.connect(loop, stack, flow, socket.AF_INET, away, instead=other)
+        return True
+
+    net.outbound.gates.detour.append(detour)
+    connection = net.machine.connect(Endpoint(host_address, port))
+    net.until(lambda: connection.state == "open")
+    with listener.accept()[0] as accepted:
+        assert accepted.getsockname() == ("127.0.0.1", port)
+    connection.reset()
+    net.until(lambda: descriptors() == before)
+
+
+def test_nor_at_the_other(net, listener, remote, descriptors, host_address):
+    listener.close()
+    before = descriptors()
+    other = (999, ("::1", remote.port))  # no family that there is
+
+    def detour(flow, target, now):
+        loop, stack, away = net.engine.loop, net.engine.stack, ("127.0.0.1", remote.port)
+        tcp.connect(loop, stack, flow, socket.AF_INET, away, instead=other)
+        return True
+
+    net.outbound.gates.detour.append(detour)
+    connection = net.machine.connect(remote)
+    net.until(lambda: connection.state == "refused")
+    assert descriptors() == before
+
+
 class Scripted:
     """A connection that never gets anywhere by itself."""
 
     def __init__(self, monkeypatch, number):
-        monkeypatch.setattr(tcp, "_begin", lambda connection, address: number)
+        monkeypatch.setattr(tcp, "_begin", lambda *_: number)
 
 
 @pytest.mark.parametrize(

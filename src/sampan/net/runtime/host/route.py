@@ -38,6 +38,21 @@ class Target(NamedTuple):
     address: str
 
 
+_LOOPBACKS = {
+    "127.0.0.1": Target(socket.AF_INET6, "::1"),
+    "::1": Target(socket.AF_INET, "127.0.0.1"),
+}
+
+
+def other_loopback(target: Target) -> Target | None:
+    """The host's loopback interface by the other family, for a target that is it by one.
+
+    A machine knows the host by one name with two addresses, and many programs try one only;
+    servers of the host often listen at one only.
+    """
+    return _LOOPBACKS.get(target.address)
+
+
 class Router:
     """Finds targets. `host` are the host's addresses on the network, `own` those it has elsewhere."""
 

@@ -19,6 +19,7 @@ import errno
 import os
 import socket
 import struct
+from contextlib import suppress
 from typing import Protocol
 
 from sampan.base.loop import Loop
@@ -265,20 +266,28 @@ def connect(
     family: int,
     address: tuple[str, int] | str,
     tap: Tap | None = None,
+    *,
+    instead: tuple[int, tuple[str, int]] | None = None,
 ) -> None:
     """Lead a machine's flow to an address of the host's side; refuse it if there is no way.
+
+    `instead` is a family and an address to lead it to if nobody listens at the first; only what
+    is known at once counts, as it is on the loopback interface.
 
     Raises:
         OSError: there is no socket to be had.
     """
     try:
-        connection = _socket(family)
+        connection, number = _attempt(family, address)
     except OSError:
         if tap is not None:
             tap.ended(Reason.REFUSED, loop.now())
         raise
-    connection.setblocking(False)
-    number = _begin(connection, address)
+    if number == errno.ECONNREFUSED and instead is not None:
+        with suppress(OSError):  # a host without that family
+            other = _attempt(*instead)
+            connection.close()
+            connection, number = other
     if number == 0:
         HostTcp(loop, stack, flow, connection, tap).begin(loop.now())
     elif number == errno.EINPROGRESS:
@@ -288,6 +297,17 @@ def connect(
         flow.refuse(failure.refusal_of(number), loop.now())
         if tap is not None:
             tap.ended(Reason.REFUSED, loop.now())
+
+
+def _attempt(family: int, address: tuple[str, int] | str) -> tuple[socket.socket, int]:
+    """A socket that is being connected, and the errno of that: 0 if it is done.
+
+    Raises:
+        OSError: there is none to be had.
+    """
+    connection = _socket(family)
+    connection.setblocking(False)
+    return connection, _begin(connection, family, address)
 
 
 def _socket(family: int) -> socket.socket:
@@ -303,10 +323,10 @@ def _socket(family: int) -> socket.socket:
     return made
 
 
-def _begin(connection: socket.socket, address: tuple[str, int] | str) -> int:
+def _begin(connection: socket.socket, family: int, address: tuple[str, int] | str) -> int:
     """The errno of connecting, 0 if it is done."""
     try:
-        if connection.family != socket.AF_UNIX:
+        if family != socket.AF_UNIX:
             connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         number = connection.connect_ex(address)
         if number == errno.EINPROGRESS:
