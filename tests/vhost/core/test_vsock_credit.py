@@ -21,17 +21,6 @@ def test_what_may_be_sent():
     assert flow.room == 0
 
 
-def test_when_much_small_data_may_be_waiting():
-    flow = Outflow()
-    flow.told(1600, 2**32 - 50)
-    flow.sent(2**32 - 50 + 100)
-    assert not flow.is_crowded
-    flow.sent(1)
-    assert flow.is_crowded
-    flow.told(1600, 51)
-    assert not flow.is_crowded
-
-
 @given(NUMBER, NUMBER, NUMBER)
 def test_whatever_is_told_there_is_never_more_room_than_the_buffer(allocated, forwarded, sent):
     flow = Outflow()

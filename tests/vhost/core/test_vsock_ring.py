@@ -87,41 +87,6 @@ class TestWriter:
             assert guest.get(DATA + 0x2000 * number, HEADER_LENGTH) == packet(size).emit()
         assert len(writer.rooms(9)) == 1
 
-    def fill(self, guest, writer, size):
-        """Fill a crowded driver's buffers: what lies in them afterwards."""
-        data = bytes(number % 251 for number in range(size))
-        left = data
-        for room in writer.rooms(9):
-            for view in room.data:
-                view[: len(left)] = left[: len(view)]
-                left = left[len(view) :]
-        writer.fill(size, lambda size: packet(size).emit(), is_crowded=True)
-        writer.give_back()
-        sizes = [written - HEADER_LENGTH for _, written in guest.driver.collect()]
-        found = b""
-        for number, length in enumerate(sizes):
-            whole = guest.get(DATA + 0x2000 * number, HEADER_LENGTH + length)
-            assert whole[:HEADER_LENGTH] == packet(length).emit()
-            found += whole[HEADER_LENGTH:]
-        assert found == data
-        return sizes
-
-    @pytest.mark.parametrize(
-        ("size", "sizes"),
-        [(128, [128]), (300, [128, 128, 44]), (384, [128, 128, 128]), (1024, [1024])],
-    )
-    def test_a_crowded_driver_gets_a_little_in_pieces(self, guest, writer, size, sizes):
-        """Of a size that it adds to what it has, so that it does not run out of buffers."""
-        offer_room(guest, 5, HEADER_LENGTH + 4096)
-        assert self.fill(guest, writer, size) == sizes
-        assert len(writer.rooms(9)) == 5 - len(sizes)
-
-    @pytest.mark.parametrize(("count", "room"), [(2, 4096), (5, 200)])
-    def test_there_may_be_no_room_for_pieces(self, guest, writer, count, room):
-        offer_room(guest, count, HEADER_LENGTH + room)
-        assert sum(self.fill(guest, writer, 300)) == 300
-        assert len(writer.rooms(9)) == count - -(-300 // room)
-
     def test_without_room_it_asks_to_be_told(self, guest, writer):
         offer_room(guest, 1, 100)
         writer.rooms(1)

@@ -220,19 +220,6 @@ class TestData:
         driver.send(Op.CREDIT_UPDATE, ports, allocated=5000, forwarded=4500)
         assert sum(packet.length for packet, _ in driver.got()) == 4000
 
-    def test_small_data_for_a_guest_that_does_not_read(self, driver, opened):
-        """It comes in packets that Linux adds to the one before; each other one costs a buffer."""
-        ports, theirs = opened
-        driver.send(Op.CREDIT_UPDATE, ports, allocated=16_000)
-        found = []
-        for size in (1000, 300, 300, 1024):
-            theirs.sendall(bytes(size))
-            found.append([packet.length for packet, _ in driver.got()])
-        assert found == [[1000], [300], [128, 128, 44], [1024]]
-        driver.send(Op.CREDIT_UPDATE, ports, allocated=16_000, forwarded=1800)
-        theirs.sendall(bytes(300))
-        assert [packet.length for packet, _ in driver.got()] == [300]
-
     def test_no_more_than_the_guest_has_buffers_for(self, driver, opened):
         _, theirs = opened
         sent, data = 0, bytes(1 << 20)

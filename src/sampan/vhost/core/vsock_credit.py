@@ -32,11 +32,6 @@ class Outflow:
         """How many more bytes the driver will take now; 0, too, if it has shrunk its buffer."""
         return max(0, self.allocated - ((self._sent - self._forwarded) & _MASK))
 
-    @property
-    def is_crowded(self) -> bool:
-        """Whether much small data may be waiting there: see `vsock_ring.PIECE`."""
-        return (self._sent - self._forwarded) & _MASK > self.allocated // 16
-
 
 class Inflow:
     """What the driver may send: as much as a buffer of `buffer` bytes has room for."""

@@ -18,13 +18,6 @@ from sampan.vhost.core.vsock_packet import HEADER_LENGTH, Packet, parse
 RECEIVE_QUEUE, TRANSMIT_QUEUE = 0, 1  # as the machine sees it
 BATCH = 64
 _TAKE = 32
-PIECE = 128
-"""As little data in a packet as Linux adds to the one before, if nobody has read that yet.
-
-For each larger one it keeps a buffer, and since 2026 (6.12.117 does) it resets a connection whose
-buffers cost it more than the credit that it gave, at 576 bytes each. See `PacketWriter.fill`.
-"""
-_SMALL = 1024  # up to here a packet costs a driver much more than its data
 
 
 class PacketReader:
@@ -105,19 +98,13 @@ class PacketWriter:
         """The next buffer has been filled: a header, and `size` bytes of data."""
         self._used.append(self._rooms.popleft().head | (HEADER_LENGTH + size) << 32)
 
-    def fill(
-        self, size: int, header_of: Callable[[int], bytes], *, is_crowded: bool = False
-    ) -> int:
+    def fill(self, size: int, header_of: Callable[[int], bytes]) -> int:
         """`size` bytes of data lie in the next buffers: write their headers, and use them.
 
         `header_of` makes one for so many bytes, most often the same again and again. How many
-        buffers there were. If the driver `is_crowded`, a little data is sent in `PIECE`s.
+        buffers there were.
         """
         rooms, used = self._rooms, self._used
-        if is_crowded and PIECE < size < _SMALL:
-            pieces = self.rooms(-(-size // PIECE))
-            if len(pieces) * PIECE >= size <= min(len(room.data[0]) for room in pieces):
-                return self._fill_finely(pieces, size, header_of)
         before, length, header = len(used), 0, b""
         while size > 0:
             room = rooms.popleft()
@@ -128,15 +115,6 @@ class PacketWriter:
             used.append(room.head | (HEADER_LENGTH + taken) << 32)
             size -= taken
         return len(used) - before
-
-    def _fill_finely(self, pieces: list[Room], size: int, header_of: Callable[[int], bytes]) -> int:
-        data = bytes(pieces[0].data[0][:size])
-        for number, room in enumerate(pieces):
-            piece = data[number * PIECE : (number + 1) * PIECE]
-            room.header[:] = header_of(len(piece))
-            room.data[0][: len(piece)] = piece
-            self.use(len(piece))
-        return len(pieces)
 
     def give_back(self) -> bool:
         """Give back what was used. True: the driver is to be notified."""

@@ -339,8 +339,7 @@ class VsockDevice:
         if not size:
             self._host_finished(end)
             return True
-        header_of = partial(self._switchboard.data_header, connection)
-        end.appetite = writer.fill(size, header_of, is_crowded=connection.outflow.is_crowded)
+        end.appetite = writer.fill(size, partial(self._switchboard.data_header, connection))
         self._switchboard.data_sent(connection, size)
         if size == capacity:
             end.appetite = min(MAX_ROOMS, end.appetite * 4)
