@@ -1,3 +1,4 @@
+import json
 import os
 import signal
 
@@ -50,6 +51,13 @@ def test_unknown_names(machines, sampan):
     assert said.err == (
         "sampan: there is no machine called 'nope'\nsampan: there is no machine called 'neither'\n"
     )
+    said = sampan("--json", "stop", "nope", "neither")
+    errors = [json.loads(line)["error"] for line in said.err.splitlines()]
+    assert [error["message"] for error in errors] == [
+        "there is no machine called 'nope'",
+        "there is no machine called 'neither'",
+    ]
+    assert {error["hint"] for error in errors} == {"there is web"}
     assert sampan("stop").status == 2
 
 

@@ -19,6 +19,7 @@ from typing import Any, NamedTuple
 import click
 
 from sampan.cli import settings
+from sampan.cli.target import SeveralError
 from sampan.errors import DocumentError, ExitCode, Problem, SampanError
 
 _OS_HINTS = {
@@ -53,7 +54,8 @@ def report(error: BaseException, *, json: bool) -> int:
     if json:
         from sampan.cli import jsonout
 
-        sys.stderr.write(jsonout.line({"error": as_object(failure)}))
+        each = map(explain, error.errors) if isinstance(error, SeveralError) else (failure,)
+        sys.stderr.writelines(jsonout.line({"error": as_object(one)}) for one in each)
     else:
         sys.stderr.write(as_text(failure))
     return failure.code

@@ -31,9 +31,14 @@ _SILENT_S = 2.0  # then it is said on a terminal what is waited for
 
 
 class SeveralError(SampanError):
-    """More than one machine could not be dealt with; the status is the gravest."""
+    """More than one machine could not be dealt with; the status is the gravest.
+
+    Attributes:
+        errors: what was wrong with each.
+    """
 
     def __init__(self, errors: Sequence[SampanError]) -> None:
+        self.errors = tuple(errors)
         super().__init__("\nsampan: ".join(error.message for error in errors))
         self.exit_code = max(error.exit_code for error in errors)  # type: ignore[misc]  # of this one
 
