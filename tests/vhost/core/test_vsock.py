@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from sampan.vhost.core import vsock
-from sampan.vhost.core.vsock import CLOSING_S, FEW, LARGE, REQUEST_S, SMALL, State, Switchboard
+from sampan.vhost.core.vsock import CLOSING_S, FEW, LARGE, REQUEST_S, SMALL, Switchboard
+from sampan.vhost.core.vsock_connection import State
 from sampan.vhost.core.vsock_event import (
     Arrived,
     Credited,

@@ -7,7 +7,8 @@ import pytest
 from sampan.base import loop as base_loop
 from sampan.vhost.core.feature import Virtio
 from sampan.vhost.core.message import Request
-from sampan.vhost.core.vsock import LARGE, REQUEST_S, Connection
+from sampan.vhost.core.vsock import LARGE, REQUEST_S
+from sampan.vhost.core.vsock_connection import Connection
 from sampan.vhost.core.vsock_packet import HEADER, HEADER_LENGTH, Op, Packet, Shut
 from sampan.vhost.runtime.backend import Backend
 from sampan.vhost.runtime.vsock import VsockDevice

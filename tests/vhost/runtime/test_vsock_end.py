@@ -4,7 +4,7 @@ import socket
 
 import pytest
 
-from sampan.vhost.core.vsock import Connection, State
+from sampan.vhost.core.vsock_connection import Connection, State
 from sampan.vhost.core.vsock_ring import Room
 from sampan.vhost.runtime.vsock_end import GONE, HostEnd, views_of
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from sampan.base.loop import Loop
-from sampan.vhost.core.vsock import Connection, State
+from sampan.vhost.core.vsock_connection import Connection, State
 from sampan.vhost.runtime import vsock_socket
 from sampan.vhost.runtime.vsock_socket import HostSockets, dial
 

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TypeAlias
 
-if TYPE_CHECKING:
-    from sampan.vhost.core.vsock import Connection
+from sampan.vhost.core.vsock_connection import Connection
 
 
 @dataclass(frozen=True, slots=True)

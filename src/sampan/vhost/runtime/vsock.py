@@ -25,7 +25,8 @@ from sampan.vhost.core import vsock_event
 from sampan.vhost.core.error import RemoteProtocolError
 from sampan.vhost.core.ring import Ring
 from sampan.vhost.core.session import Profile
-from sampan.vhost.core.vsock import MAX_CONNECTIONS, Connection, Switchboard
+from sampan.vhost.core.vsock import MAX_CONNECTIONS, Switchboard
+from sampan.vhost.core.vsock_connection import Connection
 from sampan.vhost.core.vsock_packet import Packet, Shut
 from sampan.vhost.core.vsock_ring import RECEIVE_QUEUE, TRANSMIT_QUEUE, PacketReader, PacketWriter
 from sampan.vhost.runtime.backend import Backend

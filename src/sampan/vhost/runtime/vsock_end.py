@@ -9,7 +9,7 @@ from contextlib import suppress
 from typing import TypeAlias
 
 from sampan.base.poller import ERROR, HANGUP
-from sampan.vhost.core.vsock import Connection
+from sampan.vhost.core.vsock_connection import Connection
 from sampan.vhost.core.vsock_ring import Room
 
 Answer: TypeAlias = Callable[[Connection | None], None]

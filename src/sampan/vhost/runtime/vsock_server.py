@@ -15,7 +15,8 @@ from pathlib import Path
 
 from sampan.base import acceptor, log
 from sampan.base.loop import LoopClosedError
-from sampan.vhost.core.vsock import MAX_CONNECTIONS, Connection
+from sampan.vhost.core.vsock import MAX_CONNECTIONS
+from sampan.vhost.core.vsock_connection import Connection
 from sampan.vhost.runtime.backend import Backend
 from sampan.vhost.runtime.thread import LoopThread
 from sampan.vhost.runtime.vsock import VsockDevice

@@ -22,7 +22,7 @@ from sampan.base.acceptor import Acceptor
 from sampan.base.loop import Loop
 from sampan.base.poller import EDGE, READ
 from sampan.vhost.core import vsock_greeting
-from sampan.vhost.core.vsock import Connection
+from sampan.vhost.core.vsock_connection import Connection
 from sampan.vhost.core.vsock_greeting import Greeting
 from sampan.vhost.runtime.vsock_end import Answer
 
