@@ -2,6 +2,7 @@
 
 import os
 import subprocess
+import threading
 import time
 from pathlib import Path
 
@@ -14,7 +15,11 @@ from sampan.net.runtime.attach import tap
 from sampan.net.runtime.attach.datagram import datagram_link
 from sampan.net.runtime.attach.listener import listen_stream
 from sampan.net.runtime.attach.netns import Interface, attach
+from sampan.net.runtime.control.assembled import serving
+from sampan.net.runtime.control.client import Client
 from sampan.net.runtime.engine import Engine
+from sampan.net.runtime.usernet import UserNetwork
+from sampan.net.setting import Settings
 
 pytestmark = pytest.mark.compat
 needs_qemu = pytest.mark.skipif(not proc.has_tool("qemu-system-x86_64"), reason="takes QEMU")
@@ -109,3 +114,30 @@ def test_the_kernel_in_a_namespace_gets_addresses_of_both_families(net, options)
         process.kill()
         process.wait()
         process.stdout.close()
+
+
+@needs_qemu
+def test_qemu_at_a_place_that_was_added(tmp_path, monkeypatch):
+    """Its boot ROM asks for an address by a socket that is there since the network runs."""
+    monkeypatch.chdir(tmp_path)
+    with (
+        UserNetwork(Settings(hosts_files=())) as network,
+        serving(network, Path("c.sock"), name="test"),
+    ):
+        client = Client(Path("c.sock"), timeout_s=60)
+        client.add_link(f"qemu:{tmp_path}/b.sock")
+        machine = subprocess.Popen(
+            ["qemu-system-x86_64", "-nographic", "-m", "32", "-boot", "n", "-netdev",
+             "stream,id=n,server=off,addr.type=unix,addr.path=b.sock",
+             "-device", "virtio-net-pci,netdev=n"],
+            stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+        )  # fmt: skip
+        try:
+            end = time.monotonic() + PATIENCE_S
+            while not client.leases():
+                assert time.monotonic() < end, "no machine came"
+                threading.Event().wait(0.05)
+            assert [each.name for each in client.links()] == ["b"]
+        finally:
+            machine.kill()
+            machine.wait()

@@ -108,7 +108,7 @@ def test_hooks_and_policy(serving, tmp_path):
     ("words", "status", "message"),
     [
         ((), 2, "there is no place where machines could connect"),
-        (("--listen", "x:y"), 2, "--listen x:y"),
+        (("--listen", "x:y"), 2, "'x:y' is no place"),
         (("--listen", "qemu:a", "--name", "a/b"), 2, "no name for a network"),
         (("--listen", "qemu:no/folder/a"), 1, "cannot make a socket"),
         (("--listen", "qemu:a", "--hooks", "no.py"), 2, "no.py is not a file"),

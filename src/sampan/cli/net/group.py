@@ -4,7 +4,19 @@ from __future__ import annotations
 
 import click
 
-from sampan.cli.net import attach, capture, events, flows, forward, http, name, policy, serve, show
+from sampan.cli.net import (
+    attach,
+    capture,
+    events,
+    flows,
+    forward,
+    http,
+    listen,
+    name,
+    policy,
+    serve,
+    show,
+)
 
 _EPILOG = """\b
 Examples:
@@ -23,7 +35,7 @@ def command() -> None:
 
 
 for _each in (
-    serve.command, attach.command, forward.expose, forward.unexpose, forward.ls,
+    serve.command, attach.command, listen.command, forward.expose, forward.unexpose, forward.ls,
     flows.command, http.command, events.command, capture.command, name.command, policy.command,
     show.leases, show.links, show.stats, show.info, show.shutdown,
 ):  # fmt: skip

@@ -1,167 +1,58 @@
-"""`--listen KIND:PATH`: where machines connect, and how to tell them.
-
-Each kind makes one link, or one for each machine that connects.
-"""
+"""`sampan net listen`: where machines connect to a network, and what to type there."""
 
 from __future__ import annotations
 
-import hashlib
 import shlex
+import sys
 from collections.abc import Callable
-from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
-import msgspec
+import click
 
-from sampan.errors import UsageError
+from sampan.cli import jsonout
+from sampan.cli.net import place
+from sampan.cli.settings import Settings
 
 if TYPE_CHECKING:
-    from sampan.net.link.vmnet import Command, Vif
-    from sampan.net.runtime.assembly import Assembly
-    from sampan.net.runtime.engine import Link, Plug
+    from sampan.net.runtime.control.client import Client
+    from sampan.net.runtime.entrance import Entrance
+
+_EPILOG = """\b
+Examples:
+  sampan net listen qemu:/tmp/second.sock
+  sampan net listen --end qemu:/tmp/second.sock
+
+The kinds are those of `sampan net serve --listen`, but stdio. Machines that connected to a socket stay
+when that ends; with dgram, vfkit and tap, their link ends.
+"""
 
 _CARD = "-device virtio-net-pci,netdev=net0"
 _WITHOUT_KVM = ",vectors=0"  # QEMU 7.2 crashes without it, unless it runs with KVM
-_STDIO = "stdio"
 
 
-class Listen(msgspec.Struct, frozen=True):
-    """One place. `path` is a socket's, a device's name for `tap`, empty for `stdio`."""
+@click.command("listen", epilog=_EPILOG)
+@click.argument("texts", metavar="KIND:PATH...", nargs=-1, required=True)
+@click.option("--end", is_flag=True, help="Listen there no more.")
+@place.options
+@click.pass_obj
+def command(settings: Settings, texts: tuple[str, ...], end: bool, network: Client) -> None:
+    """Let machines connect at more places of a network that runs."""
+    from sampan.net.runtime import entrance
 
-    kind: str
-    path: str = ""
-
-    def __str__(self) -> str:
-        return f"{self.kind}:{self.path}" if self.path else self.kind
-
-    @property
-    def name(self) -> str:
-        """What its link is called."""
-        return Path(self.path).stem if self.path else self.kind
-
-
-class _Kind(NamedTuple):
-    """`begin` makes the link and returns what ends it; `example` says how to connect."""
-
-    begin: Callable[[Assembly, Listen, Callable[[], None]], Callable[[], None]]
-    example: Callable[[str], str]
-    is_socket: bool = True
+    for each in map(entrance.parse, texts):
+        if end:
+            network.remove_link(str(each))
+            continue
+        found = network.add_link(str(each))
+        if settings.json:
+            sys.stdout.write(jsonout.line({"listen": found, "example": example(each)}))
+        elif not settings.quiet:
+            click.echo(f"machines connect at {found}\n    {example(each)}")
 
 
-def parse(text: str) -> Listen:
-    """The place that `text` describes; paths become absolute.
-
-    Raises:
-        UsageError: it is of no kind, or has no path.
-    """
-    kind, colon, path = text.partition(":")
-    found = KINDS.get(kind)
-    if found is None or (not path and kind != _STDIO) or (colon and kind == _STDIO):
-        raise UsageError(
-            f"--listen {text}: no place where machines could connect",
-            hint=f"say KIND:PATH with one of {', '.join(sorted(KINDS))}; or stdio",
-        )
-    return Listen(kind, str(Path(path).absolute()) if found.is_socket else path)
-
-
-def begin(assembly: Assembly, listen: Listen, ended: Callable[[], None]) -> Callable[[], None]:
-    """Let machines connect; in the loop's thread. `ended` is called if it can be used no more.
-
-    Returns:
-        What ends it.
-
-    Raises:
-        SampanError: it cannot be.
-    """
-    return KINDS[listen.kind].begin(assembly, listen, ended)
-
-
-def example(listen: Listen) -> str:
+def example(entrance: Entrance) -> str:
     """How a machine connects there: arguments of QEMU or another program, as for a shell."""
-    return KINDS[listen.kind].example(listen.path)
-
-
-def _qemu(assembly: Assembly, listen: Listen, _: Callable[[], None]) -> Callable[[], None]:
-    from sampan.net.runtime.attach.listener import listen_stream
-
-    loop, path = assembly.engine.loop, Path(listen.path)
-    return listen_stream(loop, path, _joining(assembly), name=listen.name).close
-
-
-def _joining(assembly: Assembly) -> Callable[[Link, str], Plug]:
-    def join(link: Link, name: str) -> Plug:
-        return assembly.plug(link, name=name)
-
-    return join
-
-
-def _hyperkit(assembly: Assembly, listen: Listen, _: Callable[[], None]) -> Callable[[], None]:
-    from sampan.net.runtime.attach.vmnet import listen_vmnet
-
-    def grant(command: Command) -> Vif | str:
-        return _grant(assembly, command)
-
-    def join(link: Link, name: str, mac: bytes) -> Plug:
-        return assembly.plug(link, name=name, mac=mac)
-
-    return listen_vmnet(assembly.engine.loop, Path(listen.path), grant, join).close
-
-
-def _grant(assembly: Assembly, command: Command) -> Vif | str:
-    """A UUID's card: always the same MAC, and the address that it prefers, if that is free."""
-    from sampan.net.link.vmnet import Vif
-
-    mac = b"\x02" + hashlib.sha256(command.identity.bytes).digest()[:5]
-    if command.preferred:
-        try:
-            assembly.dhcp.fix(mac, command.preferred)
-        except UsageError as error:
-            return error.message
-    return Vif(mtu=assembly.settings.mtu, mac=mac)
-
-
-def _dgram(assembly: Assembly, listen: Listen, ended: Callable[[], None]) -> Callable[[], None]:
-    from sampan.net.runtime.attach.datagram import datagram_link
-
-    return _plugged(assembly, datagram_link(Path(listen.path)), listen, ended)
-
-
-def _vhost(assembly: Assembly, listen: Listen, _: Callable[[], None]) -> Callable[[], None]:
-    from sampan.net.runtime.attach.vhost import listen_vhost
-
-    loop, path = assembly.engine.loop, Path(listen.path)
-    return listen_vhost(loop, path, _joining(assembly), name=listen.name).close
-
-
-def _tap(assembly: Assembly, listen: Listen, ended: Callable[[], None]) -> Callable[[], None]:
-    from sampan.net.runtime.attach.tap import TapLink, open_tap
-
-    return _plugged(assembly, TapLink(open_tap(listen.path)), listen, ended)
-
-
-def _stdio(assembly: Assembly, listen: Listen, ended: Callable[[], None]) -> Callable[[], None]:
-    from sampan.net.runtime.attach.stdio import stdio_link
-
-    try:
-        return _plugged(assembly, stdio_link(), listen, ended)
-    except OSError as error:
-        raise UsageError(
-            f"--listen stdio: cannot wait for frames there: {error.strerror}",
-            hint="stdin and stdout have to be pipes or sockets, not files",
-        ) from error
-
-
-def _plugged(
-    assembly: Assembly, link: Link, listen: Listen, ended: Callable[[], None]
-) -> Callable[[], None]:
-    plug = assembly.plug(link, name=listen.name)
-    plug.when_lost = ended
-
-    def end() -> None:
-        plug.when_lost = None
-        assembly.unplug(plug)
-
-    return end
+    return EXAMPLES[entrance.kind](entrance.path)
 
 
 def _for_qemu_stream(path: str) -> str:
@@ -190,20 +81,12 @@ def _escaped(path: str) -> str:
     return path.replace(",", ",,")  # QEMU's way
 
 
-KINDS = {
-    "qemu": _Kind(_qemu, _for_qemu_stream),
-    "dgram": _Kind(_dgram, _for_qemu_dgram),
-    "vhost-user": _Kind(_vhost, _for_qemu_vhost),
-    "vfkit": _Kind(
-        _dgram, lambda path: f"vfkit … --device {shlex.quote(f'virtio-net,unixSocketPath={path}')}"
-    ),
-    "hyperkit": _Kind(
-        _hyperkit, lambda path: f"hyperkit … -s {shlex.quote(f'2:0,virtio-vpnkit,path={path}')}"
-    ),
-    "tap": _Kind(_tap, lambda name: f"ip link set {name} up && dhclient {name}", is_socket=False),
-    _STDIO: _Kind(
-        _stdio,
-        lambda _: "whoever started this speaks frames on its stdin and stdout",
-        is_socket=False,
-    ),
+EXAMPLES: dict[str, Callable[[str], str]] = {
+    "qemu": _for_qemu_stream,
+    "dgram": _for_qemu_dgram,
+    "vhost-user": _for_qemu_vhost,
+    "vfkit": lambda path: f"vfkit … --device {shlex.quote(f'virtio-net,unixSocketPath={path}')}",
+    "hyperkit": lambda path: f"hyperkit … -s {shlex.quote(f'2:0,virtio-vpnkit,path={path}')}",
+    "tap": lambda name: f"ip link set {name} up && dhclient {name}",
+    "stdio": lambda _: "whoever started this speaks frames on its stdin and stdout",
 }

@@ -16,7 +16,6 @@ import msgspec
 from sampan.cli import jsonout
 from sampan.cli.net import listen as listen_
 from sampan.cli.net import place, setting
-from sampan.cli.net.listen import Listen
 from sampan.cli.settings import Settings
 from sampan.errors import SampanError, UsageError
 
@@ -24,6 +23,7 @@ if TYPE_CHECKING:
     from sampan.net.hook import Hook
     from sampan.net.runtime.assembly import Assembly
     from sampan.net.runtime.control.assembled import Assembled
+    from sampan.net.runtime.entrance import Entrance
     from sampan.net.runtime.usernet import UserNetwork
 
 _EPILOG = """\b
@@ -91,9 +91,11 @@ def command(
     wanted: dict[str, object],
 ) -> None:
     """Run a network for virtual machines, without privileges."""
+    from sampan.net.runtime import entrance
+
     if ethernet is not None:
         texts = (*texts, f"hyperkit:{ethernet.removeprefix('unix:')}")
-    listens = tuple(map(listen_.parse, texts))
+    listens = tuple(map(entrance.parse, texts))
     if not listens:
         raise UsageError(
             "there is no place where machines could connect",
@@ -159,11 +161,12 @@ def controlled_at(
 
 
 @contextmanager
-def _open(network: UserNetwork, listen: Listen, ended: threading.Event) -> Iterator[None]:
+def _open(network: UserNetwork, where: Entrance, ended: threading.Event) -> Iterator[None]:
     from sampan.base.loop import LoopClosedError
+    from sampan.net.runtime import entrance
 
     def begin(assembly: Assembly) -> Callable[[], None]:
-        return listen_.begin(assembly, listen, ended.set)
+        return entrance.begin(assembly, where, ended.set)
 
     end = network.call(begin)
     try:

@@ -62,6 +62,7 @@ class FakeNetwork:
         self.stopped = 0
         self.kept: dict[str, model.Reservation] = {}
         self.views_http = False
+        self.added: list[str] = []
 
     def info(self) -> model.NetworkRecord:
         return model.NetworkRecord(
@@ -106,6 +107,15 @@ class FakeNetwork:
                 received=240,
             ),
         )  # fmt: skip
+
+    def add_link(self, asked: model.LinkAsked) -> model.LinkAsked:
+        self.added.append(asked.listen)
+        return asked
+
+    def remove_link(self, asked: model.LinkAsked) -> None:
+        if asked.listen not in self.added:
+            raise NotFoundError(f"{asked.listen} was not added")
+        self.added.remove(asked.listen)
 
     def stats(self) -> model.Stats:
         return model.Stats(uptime_s=3.5, counters={"tcp_opened": 7}, gauges={"flows": 2})

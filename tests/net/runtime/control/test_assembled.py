@@ -101,6 +101,20 @@ def test_flows_links_and_counters(client, machine, server):
     assert client.stats().counters["frames"] == link.frames == 1
 
 
+def test_places_where_machines_connect(network, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with serving(network, Path("c.sock"), name="test", listens=("stdio",)):
+        client = Client(Path("c.sock"), timeout_s=60)
+        place = client.add_link(f"qemu:{tmp_path}/b.sock")
+        assert client.info().listens == ("stdio", place)
+        with pytest.raises(ControlError, match="in use"):
+            client.add_link(place)
+        client.remove_link(place)
+        assert client.info().listens == ("stdio",)
+        client.add_link(place)
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_links_that_go(client, network, machine, server):
     _say(machine, server)
     network.unplug(machine.plug)

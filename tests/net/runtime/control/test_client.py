@@ -57,6 +57,14 @@ def test_names(client):
         client.remove_name("x")
 
 
+def test_places_where_machines_connect(client, network):
+    assert client.add_link("qemu:/a b") == "qemu:/a b"
+    client.remove_link("qemu:/a b")
+    assert network.added == []
+    with pytest.raises(ControlError, match="was not added"):
+        client.remove_link("qemu:/a b")
+
+
 def test_captures(client):
     record = client.start_capture(model.CaptureAsked(path="/tmp/x", filter="tcp"))
     assert client.captures() == (record,)

@@ -218,3 +218,12 @@ def test_documents_of_policies_can_be_parsed_again():
 
 def test_protocols_are_those_of_forwards():
     assert model.Place().protocol is Protocol.TCP
+
+
+def test_places_where_machines_connect(ask, network):
+    asked = ask("POST", "/v1/links", b'{"listen": "qemu:/x"}')
+    assert (asked.status, json.loads(asked.body)) == (201, {"listen": "qemu:/x"})
+    assert network.added == ["qemu:/x"]
+    assert ask("DELETE", "/v1/links", listen="qemu:/x").status == 204
+    assert ask("DELETE", "/v1/links", listen="qemu:/x").status == 404
+    assert ask("POST", "/v1/links", b"{}").status == 400

@@ -6,6 +6,8 @@
     route     one call of the API: method, path, types, handler; and the table of them
     v1        the calls, under /v1/
     gvproxy   the same by the names of gvisor-tap-vsock's API, for programs that call those
+    tunnel    connections that become a way to a machine's port, or a link
+    door      places where machines connect that are added while the network runs
     metric    the counters as Prometheus reads them
     fault     errors as a status and an object
     openapi   the description of all of it, made from the types

@@ -21,6 +21,7 @@ from sampan.errors import UsageError
 from sampan.net.runtime.assembly import Assembly
 from sampan.net.runtime.control import model, tunnel
 from sampan.net.runtime.control.api import table
+from sampan.net.runtime.control.door import Door
 from sampan.net.runtime.control.fault import NotFoundError
 from sampan.net.runtime.control.message import Takeover
 from sampan.net.runtime.control.recording import Pulled, Recording
@@ -53,9 +54,15 @@ class Assembled:
         self._assembly = assembly
         self._name = name
         self._listens = listens
+        self._door = Door(assembly)
         self._tally = Tally(assembly.engine)
         self._since = assembly.engine.loop.now()
         assembly.dhcp.observers.append(self._leased)
+
+    def close(self) -> None:
+        """End what clients began: captures, places where machines connect."""
+        self.recording.close()
+        self._door.close()
 
     def info(self) -> model.NetworkRecord:
         """See `Controlled.info`."""
@@ -70,7 +77,7 @@ class Assembled:
             prefix6=settings.prefix6,
             mtu=settings.mtu,
             host_access=settings.host_access,
-            listens=self._listens,
+            listens=(*self._listens, *self._door.added),
         )
 
     def forwards(self) -> tuple[Forward, ...]:
@@ -130,6 +137,14 @@ class Assembled:
                 )
             )
         return tuple(found)
+
+    def add_link(self, asked: model.LinkAsked) -> model.LinkAsked:
+        """See `Controlled.add_link`."""
+        return model.LinkAsked(listen=self._door.add(asked.listen))
+
+    def remove_link(self, asked: model.LinkAsked) -> None:
+        """See `Controlled.remove_link`."""
+        self._door.remove(asked.listen)
 
     def stats(self) -> model.Stats:
         """See `Controlled.stats`."""
@@ -294,7 +309,7 @@ def serving(
 
     def end() -> None:
         server.close()
-        controlled.recording.close()
+        controlled.close()
 
     try:
         yield controlled

@@ -105,6 +105,15 @@ class Client:
         """Keep it no longer."""
         self._tell("DELETE", f"/v1/reservations/{_quoted(mac)}")
 
+    def add_link(self, listen: str) -> str:
+        """Let machines connect at `KIND:PATH`, too; the place, as the network calls it."""
+        asked = model.LinkAsked(listen=listen)
+        return self._ask("POST", "/v1/links", model.LinkAsked, body=asked).listen
+
+    def remove_link(self, listen: str) -> None:
+        """End a place that was added."""
+        self._tell("DELETE", _with_query("/v1/links", model.LinkAsked(listen=listen)))
+
     def captures(self) -> tuple[model.CaptureRecord, ...]:
         """The captures to files that run."""
         return self._ask("GET", "/v1/captures", tuple[model.CaptureRecord, ...])

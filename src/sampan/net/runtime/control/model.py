@@ -137,6 +137,12 @@ class CaptureNamed(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     id: str
 
 
+class LinkAsked(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Where machines may connect: KIND:PATH, as `sampan net serve --listen` has it; absolute."""
+
+    listen: str
+
+
 class TunnelAsked(msgspec.Struct, frozen=True, kw_only=True):
     """A port of a machine, by its address or name."""
 

@@ -40,6 +40,12 @@ class Controlled(Protocol):
     def links(self) -> tuple[model.LinkRecord, ...]:
         """The links that are plugged in."""
 
+    def add_link(self, asked: model.LinkAsked) -> model.LinkAsked:
+        """Let machines connect at one more place; it is there when this returns."""
+
+    def remove_link(self, asked: model.LinkAsked) -> None:
+        """End what was added by `add_link`; machines that connected to a socket there stay."""
+
     def stats(self) -> model.Stats:
         """The counters."""
 

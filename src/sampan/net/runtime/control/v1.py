@@ -86,6 +86,14 @@ def _links(network: Controlled, _: Nothing) -> tuple[model.LinkRecord, ...]:
     return network.links()
 
 
+def _add_link(network: Controlled, asked: model.LinkAsked) -> model.LinkAsked:
+    return network.add_link(asked)
+
+
+def _remove_link(network: Controlled, asked: model.LinkAsked) -> None:
+    network.remove_link(asked)
+
+
 def _stats(network: Controlled, _: Nothing) -> model.Stats:
     return network.stats()
 
@@ -235,6 +243,14 @@ ROUTES: tuple[Route[Controlled], ...] = (
          answer=tuple[LeaseRecord, ...]),
     _row("GET", "/v1/links", "Links that are plugged in", _links,
          answer=tuple[model.LinkRecord, ...]),
+    _row(
+        "POST", "/v1/links", "Let machines connect at one more place; they can when this returns",
+        _add_link, argument=model.LinkAsked, answer=model.LinkAsked, status=HTTPStatus.CREATED,
+    ),
+    _row(
+        "DELETE", "/v1/links", "End a place that was added", _remove_link,
+        argument=model.LinkAsked, status=HTTPStatus.NO_CONTENT,
+    ),
     _row("GET", "/v1/stats", "Counters", _stats, answer=model.Stats),
     _row("GET", "/metrics", "Counters for Prometheus", _metrics, media=METRICS),
     _row("GET", "/v1/names", "Names that were added to DNS", _names,
