@@ -288,9 +288,9 @@ class Running:
 
 def test_others_call_into_its_thread():
     with Running() as loop:
-        assert loop.submit(threading.get_ident).result(10) != threading.get_ident()
+        assert loop.submit(threading.get_ident).result(60) != threading.get_ident()
         with pytest.raises(ZeroDivisionError):
-            loop.submit(lambda: 1 / 0).result(10)
+            loop.submit(lambda: 1 / 0).result(60)
 
 
 def test_what_blocks_is_done_elsewhere_and_told_in_the_thread():
@@ -307,9 +307,9 @@ def test_what_blocks_is_done_elsewhere_and_told_in_the_thread():
         told.set()
 
     with Running() as loop:
-        own = loop.submit(threading.get_ident).result(10)
-        loop.submit(lambda: loop.in_thread(work, then)).result(10)
-        assert told.wait(10)
+        own = loop.submit(threading.get_ident).result(60)
+        loop.submit(lambda: loop.in_thread(work, then)).result(60)
+        assert told.wait(60)
     assert threads[0] != own
     assert threads[1] == own
 

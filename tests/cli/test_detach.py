@@ -50,7 +50,7 @@ def test_a_name_that_is_taken(machines):
 def test_sigterm_is_the_power_button_there_too(machines):
     record = machines.start("web", "button", "poweroff")
     os.kill(record.run.supervisor.pid, signal.SIGTERM)
-    assert machines.store.wait_ended(record, 20)
+    assert machines.store.wait_ended(record, 60)
     assert machines.store.record("web").run.ended.clean
     assert "power button pressed" in (record.folder / "sampan.log").read_text()
 

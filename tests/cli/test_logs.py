@@ -4,7 +4,7 @@ import sys
 
 def test_what_it_said(machines):
     record = machines.start("web", "say one", "say \x1b[1mtwo", "poweroff")
-    machines.store.wait_ended(record, 20)
+    machines.store.wait_ended(record, 60)
     assert machines.run("logs", "web").stdout == "one\ntwo\n"
     assert machines.run("logs", "--tail", "1", "web").stdout == "two\n"
 

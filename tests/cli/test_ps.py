@@ -42,7 +42,7 @@ def test_crashes_are_listed_and_explained(machines, sampan):
 
 def test_damaged_ones_are_listed(machines, sampan):
     record = machines.start("web", "poweroff")
-    machines.store.wait_ended(record, 20)
+    machines.store.wait_ended(record, 60)
     (record.folder / "run.json").write_text("{")
     said = sampan("ps")
     assert said.out.splitlines()[1].split() == ["web", "damaged", "1", "1024", "MiB"]

@@ -56,7 +56,7 @@ def zone():
 
 @pytest.fixture
 def network(new_network, zone):
-    resolver = Resolver(servers=(Server("127.0.0.1", zone.port),), timeout_s=30)
+    resolver = Resolver(servers=(Server("127.0.0.1", zone.port),), timeout_s=60)
     return new_network(resolver=resolver, hosts_files=())
 
 

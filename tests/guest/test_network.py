@@ -81,7 +81,7 @@ def resolver():
     server = dnslib.server.DNSServer(Names(), address="127.0.0.1", port=0, logger=logger)
     server.start_thread()
     ours = Server("127.0.0.1", server.server.server_address[1])
-    yield Resolver(servers=(ours,), timeout_s=30)
+    yield Resolver(servers=(ours,), timeout_s=60)
     server.stop()
     server.server.server_close()
 
@@ -177,7 +177,7 @@ def test_its_page_over_ipv6(system):
 def test_datagrams(system, size):
     """A server that was started a moment ago may not listen yet."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client:
-        client.settimeout(10)
+        client.settimeout(60)
         for _ in range(30):
             client.sendto(DATA[:size], system.datagrams)
             with suppress(TimeoutError):

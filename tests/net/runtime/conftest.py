@@ -34,7 +34,7 @@ from sampan.net.wire.ipv6 import Ipv6
 from sampan.net.wire.tcp import Flag, Options, Segment
 from sampan.net.wire.udp import Udp
 
-PATIENCE_S = 20.0
+PATIENCE_S = 60
 MASK = 0xFFFFFFFF
 HOST = bytes([192, 168, 65, 254])
 METADATA = bytes([169, 254, 169, 254])

@@ -13,7 +13,7 @@ from sampan.vhost.runtime.vsock_end import GONE, HostEnd, views_of
 def pair():
     ours, theirs = socket.socketpair()
     ours.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1)
-    theirs.settimeout(5)
+    theirs.settimeout(60)
     with ours, theirs:
         yield ours, theirs
 

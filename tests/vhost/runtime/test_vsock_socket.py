@@ -51,7 +51,7 @@ def client(short, loop):
 
     def connect(name):
         made = socket.socket(socket.AF_UNIX)
-        made.settimeout(5)
+        made.settimeout(60)
         made.connect(name)
         opened.append(made)
         turn(loop)

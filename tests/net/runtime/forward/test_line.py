@@ -22,7 +22,7 @@ class Dial:
         self.may.set()
 
     def __call__(self):
-        self.may.wait(20)
+        self.may.wait(60)
         self.calls += 1
         outcome = self.outcomes.pop(0) if self.outcomes else SampanError("nobody listens")
         if isinstance(outcome, Exception):
