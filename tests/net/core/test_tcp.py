@@ -103,6 +103,71 @@ def test_fast_path_takes_ordinary_segments(make_machine, make_machine6, opened, 
     assert slow == [1]
 
 
+MACHINE_ENDS_FIRST = """
+    < FA 1 ack 1
+    ! FlowFinished
+    = CLOSE_WAIT
+    - finish
+    > FA 1 ack 2
+    < A 2 ack 2
+    ! FlowClosed
+    = CLOSED
+"""
+HOST_ENDS_FIRST = """
+    - finish
+    > FA 1 ack 1
+    < A 1 ack 2
+    = FIN_WAIT_2
+    < PA 1 ack 2 "late"
+    ! DataReceived
+    - consume
+    < FA 5 ack 2
+    ! FlowFinished
+    ! FlowClosed
+    = TIME_WAIT
+    > A 2 ack 6
+    - wait 1
+    = CLOSED
+"""
+BOTH_END_AT_ONCE = """
+    - finish
+    > FA 1 ack 1
+    < FA 1 ack 2
+    ! FlowFinished
+    ! FlowClosed
+    = TIME_WAIT
+    > A 2 ack 2
+"""
+
+
+@pytest.mark.parametrize("end", [MACHINE_ENDS_FIRST, HOST_ENDS_FIRST, BOTH_END_AT_ONCE])
+def test_fast_path_takes_a_whole_connection(machine, play, opened, end, monkeypatch):
+    def unusual(*_):
+        raise AssertionError("a segment went the slow way")
+
+    monkeypatch.setattr(type(machine.stack._tcp), "_unusual", unusual)
+    play(opened + end)
+    machine.wait(1)
+    assert machine.stack.flows == ()
+    assert (machine.port.flows, machine.port.half_open) == (0, 0)
+
+
+def test_half_of_what_we_sent_is_not_the_end_of_it(play, opened):
+    play(
+        opened
+        + """
+        - send "answer"
+        > PA 1 ack 1 "answer"
+        - finish
+        > FA 7 ack 1
+        < A 1 ack 7
+        = FIN_WAIT_1
+        < A 1 ack 8
+        = FIN_WAIT_2
+    """
+    )
+
+
 def establish(machine):
     machine.segment(Flag.SYN, FIRST)
     [opened] = machine.events()

@@ -1,7 +1,7 @@
 """A segment of a known flow that is not plain progress: RFC 9293, section 3.10.7, step by step.
 
-`arrived` takes the checks in the RFC's order: sequence, RST, state.SYN, ACK, data, state.FIN; with PAWS
-(RFC 7323, 5) in front of them, and the stricter rules of RFC 5961 for RST, state.SYN and ACK: who
+`arrived` takes the checks in the RFC's order: sequence, RST, SYN, ACK, data, FIN; with PAWS
+(RFC 7323, 5) in front of them, and the stricter rules of RFC 5961 for RST, SYN and ACK: who
 does not know the exact number gets a challenge, and nothing happens.
 
 It may not know about frames and addresses; a segment's own checksum has been verified.
@@ -53,7 +53,7 @@ def _reset(flow: Flow, segment: Segment) -> None:
 
 
 def _synchronized(flow: Flow, segment: Segment) -> None:
-    """Acknowledgment, data and state.FIN of a segment that belongs here."""
+    """Acknowledgment, data and FIN of a segment that belongs here."""
     if not _acknowledged(flow, segment):
         return
     if flow.state in state.RECEIVING:
@@ -64,7 +64,7 @@ def _synchronized(flow: Flow, segment: Segment) -> None:
 
 
 def _is_successor(flow: Flow, segment: Segment) -> bool:
-    """Whether a state.SYN may replace a connection in TIME_WAIT (RFC 9293, 3.10.7.4; RFC 6191)."""
+    """Whether a SYN may replace a connection in TIME_WAIT (RFC 9293, 3.10.7.4; RFC 6191)."""
     return (
         flow.state is state.TIME_WAIT
         and segment.flags & _CONTROL == _SYN
@@ -156,8 +156,7 @@ def _acknowledged(flow: Flow, segment: Segment) -> bool:
             return False
         _take_window(flow, segment)
         sender.advance(number, flow.ledger.now)
-        flow.take(state.ACKED)
-        flow.established()
+        flow.turned()
         return True
     if ahead > sender.in_flight or ahead < -max(sender.limit, 65536):
         flow.challenge()
@@ -217,10 +216,11 @@ def _data(flow: Flow, segment: Segment) -> None:
 
 
 def finished(flow: Flow) -> None:
-    """The machine's state.FIN is in order. Ours may follow soon, and carry the acknowledgment."""
+    """The machine's FIN is in order. Ours may follow soon, and carry the acknowledgment."""
     flow.receiver.finished()
     flow.heard = flow.ledger.now
     flow.ledger.events.append(event.FlowFinished(flow))
     flow.take(state.FIN)
+    flow.rearm()
     flow.unacknowledged += 1
     flow.owe_ack(now=flow.state is not state.CLOSE_WAIT)

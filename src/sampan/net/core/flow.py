@@ -60,7 +60,7 @@ class Flow:
         self.receiver = Receiver(ledger.limits, ledger.account)
         first = int.from_bytes(ledger.entropy(4), "big")
         self.sender = Sender(first, ledger.pool, ledger.limits)
-        self.control = _NO_FAST_PATH  # of a header that the fast path takes; none: cannot send
+        self.control = _NO_FAST_PATH  # of a header that the fast path takes
         self.header_size = 0
         self.options = tcp.Options()  # the machine's, of its SYN
         self.sack = self.stamped = False
@@ -139,7 +139,7 @@ class Flow:
 
     def room(self) -> int:
         """How many bytes may be sent now. After 0, RoomOpened tells when to ask again."""
-        if self.control == _NO_FAST_PATH:
+        if self.state not in state.SENDING:
             return 0
         sender = self.sender
         room = sender.room()
@@ -160,7 +160,7 @@ class Flow:
         """
         sender, receiver, ledger = self.sender, self.receiver, self.ledger
         ledger.now = now
-        if self.control == _NO_FAST_PATH or not 0 < length <= sender.superframe:
+        if self.state not in state.SENDING or not 0 < length <= sender.superframe:
             raise LocalProtocolError(f"{length} bytes sent in state {self.state.value}")
         window = receiver.window()
         if length > sender.mss and not self.port.head:
@@ -286,7 +286,7 @@ class Flow:
     def unblock(self) -> None:
         """Something changed that `room` may have waited for."""
         sender = self.sender
-        if not sender.blocked or self.control == _NO_FAST_PATH:
+        if not sender.blocked or self.state not in state.SENDING:
             return
         if sender.room():
             sender.blocked = False
@@ -300,20 +300,21 @@ class Flow:
             self.sender.timer = self.ledger.now + self.sender.rto.seconds
             self.ledger.arm(self, self.sender.timer)
 
+    def turned(self) -> None:
+        """The machine has all that we sent: our SYN or FIN is done (see `state.TURNING`)."""
+        opening = self.state is state.SYN_RECEIVED
+        self.take(state.ACKED)
+        self.established() if opening else self.rearm()
+
     def established(self) -> None:
         """The handshake is over."""
         self.port.half_open -= 1
         self.heard = self.ledger.now
         self.idle = self.heard + self.ledger.limits.keepalive_s
-        self._allow_fast_path()
         self.ledger.events.append(event.FlowEstablished(self))
         self.rearm()
         if self.wants_finish:
             self.finish(self.heard)
-
-    def _allow_fast_path(self) -> None:
-        fast = self.state in state.SENDING
-        self.control = (0x8010 if self.stamped else 0x5010) if fast else _NO_FAST_PATH
 
     def take(self, given: state.Input) -> None:
         """Something happened; the states that follow decide over timers and the fast path."""
@@ -328,8 +329,8 @@ class Flow:
 
     def _step(self, given: state.Input) -> None:
         self.state = state.step(self.state, given)
-        if self.state not in state.HALF_OPEN:
-            self._allow_fast_path()
+        usual = 0x8010 if self.stamped else 0x5010
+        self.control = usual if self.state in state.USUAL else _NO_FAST_PATH
 
     def _linger(self) -> None:
         """Both have finished; only stray segments are still answered."""

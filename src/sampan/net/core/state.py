@@ -72,6 +72,8 @@ TRANSITIONS: dict[tuple[State, Input], State] = {
 HALF_OPEN = frozenset({OFFERED, SYN_SENT, SYN_RECEIVED})
 RECEIVING = frozenset({ESTABLISHED, FIN_WAIT_1, FIN_WAIT_2})
 SENDING = frozenset({ESTABLISHED, CLOSE_WAIT})
+TURNING = frozenset({SYN_RECEIVED, FIN_WAIT_1, LAST_ACK})  # by the machine's ACK of all we sent
+USUAL = RECEIVING | SENDING | TURNING  # a segment that comes then may be plain progress
 
 
 def step(state: State, given: Input) -> State:

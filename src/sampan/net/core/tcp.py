@@ -119,18 +119,23 @@ class Tcp:
         False: not here, and nothing is changed.
         """
         receiver, sender = flow.receiver, flow.sender
-        if sequence != receiver.next or size < 0 or receiver.pieces:
+        if sequence != receiver.next or size < 0 or receiver.pieces or sender.recover is not None:
             return False
         acked = (number - sender.una) & 0xFFFFFFFF
         if not acked and not size and not fin and window == sender.field:
             return False  # a duplicate, or a probe
-        if acked > (sender.next - sender.una) & 0xFFFFFFFF or sender.duplicates:
+        turning = flow.state in state.TURNING
+        if (
+            acked > (sender.next - sender.una) & 0xFFFFFFFF
+            or sender.duplicates
+            or (turning and number != sender.next)
+        ):
             return False
         if (size or fin) and (size + fin > receiver.open_window or flow.fin_at is not None):
             return False
-        if sender.recover is not None or (receiver.kept and not receiver.has_room(size)):
-            return False
-        if flow.stamped and not _is_timely(flow, frame, end - size):
+        if (receiver.kept and not receiver.has_room(size)) or (
+            flow.stamped and not _is_timely(flow, frame, end - size)
+        ):
             return False
         ledger = self.ledger
         flow.heard = ledger.now
@@ -139,6 +144,8 @@ class Tcp:
         if window != sender.field:
             sender.field = window
             sender.window = window << sender.shift
+        if turning:
+            flow.turned()
         if sender.blocked:
             flow.unblock()
         if size:
