@@ -167,6 +167,22 @@ def test_our_variable_wins_over_linuxkits(settings_of, monkeypatch, tmp_path):
     assert str(settings_of().cache) == "/ours"
 
 
+def test_folders_of_machines_and_sockets(sampan, monkeypatch, tmp_path):
+    monkeypatch.delenv("SAMPAN_RUNTIME_DIR", raising=False)
+    seen: dict[str, str] = {}
+
+    def cache_folder():
+        seen.update(os.environ)
+        return tmp_path / "cache"
+
+    monkeypatch.setattr("sampan.cli.settings.cache_folder", cache_folder)
+    assert sampan("version", "-state-dir", "here", "--runtime-dir", "there").status == 0
+    assert seen["SAMPAN_STATE_DIR"] == str(tmp_path / "here")
+    assert seen["SAMPAN_RUNTIME_DIR"] == str(tmp_path / "there")
+    assert os.environ["SAMPAN_STATE_DIR"] == str(tmp_path / "state"), "for one command line only"
+    assert "SAMPAN_RUNTIME_DIR" not in os.environ
+
+
 def test_mirrors(settings_of, monkeypatch):
     monkeypatch.setenv("LINUXKIT_MIRROR", "http://a,docker.io=http://b  http://c")
     assert settings_of().mirrors == ("http://a", "docker.io=http://b", "http://c")

@@ -126,7 +126,9 @@ def test_what_is_wrong_is_said(sampan, machines, tmp_path, text, status, message
 
 
 def test_no_document(sampan, tmp_path):
-    assert "gone.yml: cannot be read: No such file" in sampan("run", "--spec", "gone.yml").err
+    said = sampan("run", "--spec", "gone.yml")
+    assert said.status == 2
+    assert "gone.yml: cannot be read: No such file" in said.err
     said = sampan("run", "web", "--spec", "vm.yml")
     assert (said.status, said.err.splitlines()[0]) == (
         2, "sampan: cannot run web and the machine of vm.yml at once",

@@ -12,7 +12,7 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -96,6 +96,27 @@ def _print_version(context: click.Context, option: click.Parameter, value: bool)
         context.exit()
 
 
+def _variable(name: str) -> Callable[[click.Context, click.Parameter, Path | None], None]:
+    """A flag that stands for the environment variable `name`, for this command line."""
+
+    def tell(context: click.Context, option: click.Parameter, value: Path | None) -> None:
+        del option
+        if value is None:
+            return
+        before = os.environ.get(name)
+
+        def restore() -> None:
+            if before is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = before
+
+        os.environ[name] = str(value.absolute())
+        context.call_on_close(restore)
+
+    return tell
+
+
 @click.group(
     cls=VerbGroup, epilog=_EPILOG, context_settings={"help_option_names": ["-h", "--help"]}
 )
@@ -106,6 +127,17 @@ def _print_version(context: click.Context, option: click.Parameter, value: bool)
     help="Folder of the image cache.  [env: SAMPAN_CACHE, LINUXKIT_CACHE; default: "
     "~/.cache/sampan]",
 )
+@click.option(
+    "--state-dir", type=click.Path(file_okay=False, path_type=Path), expose_value=False,
+    callback=_variable("SAMPAN_STATE_DIR"),
+    help="Folder of machines.  [env: SAMPAN_STATE_DIR; default: ~/.local/share/sampan]",
+)  # fmt: skip
+@click.option(
+    "--runtime-dir", type=click.Path(file_okay=False, path_type=Path), expose_value=False,
+    callback=_variable("SAMPAN_RUNTIME_DIR"),
+    help="Folder of sockets.  [env: SAMPAN_RUNTIME_DIR; default: $XDG_RUNTIME_DIR/sampan, "
+    "else a short one below /tmp]",
+)  # fmt: skip
 @click.option(
     "--cert-file",
     "certificates",

@@ -21,7 +21,7 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from sampan.errors import SampanError, UsageError
+from sampan.errors import UsageError
 from sampan.machine.model import MachineSpec
 
 MAX_BYTES = 1 << 20
@@ -102,14 +102,14 @@ def load(path: Path) -> MachineSpec:
     """The spec in a file, JSON if it is called so, else YAML; its paths are relative to it.
 
     Raises:
-        SampanError: it cannot be read.
+        UsageError: it cannot be read.
         DocumentError: it is no spec; it says where, and which field.
     """
     try:
         with path.open("rb") as stream:
             data = stream.read(MAX_BYTES + 1)
     except OSError as error:
-        raise SampanError(f"{path}: cannot be read: {error.strerror}") from error
+        raise UsageError(f"{path}: cannot be read: {error.strerror}") from error
     read = from_json if path.suffix == ".json" else from_yaml
     return read(data, name=str(path), folder=path.parent)
 
