@@ -22,11 +22,13 @@ from sampan.net.core.port import Port
 from sampan.net.core.receiver import Receiver
 from sampan.net.core.sender import Sender
 from sampan.net.core.template import Line, Template
-from sampan.net.wire import ethernet, seqnum, tcp
+from sampan.net.wire import seqnum, tcp
 from sampan.net.wire.checksum import Buffer
+from sampan.net.wire.ethernet import EtherType
 
 COPY_BELOW = 16384  # smaller payloads are copied, that they do not hold a large buffer
 _FIN, _RST, _ACK, _DATA = 0x01, 0x04, 0x10, 0x18  # `wire.tcp.Flag` as plain, quick ints
+_IPV4, _IPV6 = (kind.to_bytes(2, "big") for kind in (EtherType.IPV4, EtherType.IPV6))
 _NO_FAST_PATH = -1
 _CHALLENGES_PER_S = 10  # RFC 5961, 7
 
@@ -62,7 +64,7 @@ class Flow:
         self.sender = Sender(first, ledger.pool, ledger.limits)
         self.control = _NO_FAST_PATH  # of a header that the fast path takes
         self.header_size = 0
-        self.options = tcp.Options()  # the machine's, of its SYN
+        self.options = tcp.NO_OPTIONS  # the machine's, of its SYN
         self.sack = self.stamped = False
         self.stamp = 0  # the machine's latest, to be echoed
         self.ack_due = self.ack_now = self.is_readable = self.wants_finish = False
@@ -80,8 +82,7 @@ class Flow:
         network = self.ledger.network
         self.port, self.mac = port, mac
         self.template = Template(Line(network.mac, mac, self.remote, self.guest, port.head))
-        kind = ethernet.EtherType.IPV4 if len(self.guest.address) == 4 else ethernet.EtherType.IPV6
-        self.ethernet = network.mac + mac + kind.to_bytes(2, "big")
+        self.ethernet = network.mac + mac + (_IPV4 if len(self.guest.address) == 4 else _IPV6)
 
     # For the runtime
 
@@ -378,9 +379,9 @@ class Flow:
 
     def rearm(self) -> None:
         """Have the ledger see to this flow when its next deadline comes."""
-        when = min(self.sender.timer, self.idle, self.delayed_ack)
-        if when < self.armed:
-            self.ledger.arm(self, when)
+        armed = self.armed
+        if self.sender.timer < armed or self.idle < armed or self.delayed_ack < armed:
+            self.ledger.arm(self, min(self.sender.timer, self.idle, self.delayed_ack))
 
     @property
     def stamps(self) -> tuple[int, int]:

@@ -27,6 +27,8 @@ from sampan.net.wire.ipv6 import Ipv6
 from sampan.net.wire.tcp import Segment
 from sampan.net.wire.udp import Udp
 
+_IPV4, _IPV6, _ARP = int(EtherType.IPV4), int(EtherType.IPV6), int(EtherType.ARP)
+_TCP, _UDP, _ICMP = int(Protocol.TCP), int(Protocol.UDP), int(Protocol.ICMP)
 _DISCOVERY = range(Kind.ROUTER_SOLICITATION, Kind.NEIGHBOUR_ADVERTISEMENT + 2)
 
 
@@ -55,11 +57,11 @@ class Inbound:
         data = frame[port.ip_offset :]
         trusted = port.trusts(frame)
         try:
-            if kind == EtherType.ARP:
+            if kind == _ARP:
                 return self._arp(port, mac, data)
-            if kind == EtherType.IPV4:
+            if kind == _IPV4:
                 return self._ipv4(port, mac, data, trusted)
-            if kind == EtherType.IPV6 and self._ledger.network.prefix6:
+            if kind == _IPV6 and self._ledger.network.prefix6:
                 return self._ipv6(port, mac, data, trusted)
         except MalformedError:
             port.frames_dropped += 1
@@ -134,16 +136,16 @@ class Inbound:
         self, port: Port, mac: bytes, packet: Ipv4 | Ipv6, trusted: bool, group: bool
     ) -> None:
         protocol, source, destination = packet.protocol, packet.source, packet.destination
-        if protocol == Protocol.TCP and not group and any(source):
+        if protocol == _TCP and not group and any(source):
             segment = Segment.parse(packet.payload, source, destination, check=not trusted)
             self._tcp.segment_received(port, mac, source, destination, segment)
-        elif protocol == Protocol.UDP:
+        elif protocol == _UDP:
             datagram = Udp.parse(packet.payload, source, destination, check=not trusted)
             self._datagram(port, mac, source, destination, datagram, group)
         elif isinstance(packet, Ipv6):
             if protocol == Protocol.ICMPV6:
                 self._icmpv6(port, mac, packet)
-        elif protocol == Protocol.ICMP and not group and any(source):
+        elif protocol == _ICMP and not group and any(source):
             self._icmpv4(port, mac, packet)
 
     def _datagram(

@@ -53,7 +53,8 @@ class Timeout:
     def restore(self) -> None:
         """There was progress: forget that it was backed off, as nothing may be timed for long."""
         if self.smoothed:
-            self.seconds = min(max(self.smoothed + 4 * self.deviation, MIN_S), MAX_S)
+            seconds = self.smoothed + 4 * self.deviation
+            self.seconds = MIN_S if seconds < MIN_S else min(seconds, MAX_S)
 
     def back_off(self) -> None:
         """It passed without an answer: wait twice as long."""

@@ -26,6 +26,7 @@ from sampan.net.wire.checksum import Buffer, checksum, residue
 
 _ACK_AND_PUSH = 0x18
 _NEEDS_CHECKSUM = int(vnet.Flag.NEEDS_CHECKSUM)
+_PROTOCOL = int(ipv4.Protocol.TCP)
 STAMPED = 12  # bytes of options where timestamps are used
 _STAMP = struct.Struct("!III")
 _STAMP_KIND = 0x0101080A  # two NOPs, and the option's kind and length
@@ -98,7 +99,7 @@ class Template:
             self._sum = _SUM4 + addresses
             self._length_base = ipv4.HEADER_LENGTH + tcp.HEADER_LENGTH
         self._port_sum = source.port + destination.port
-        self._pseudo = addresses + ipv4.Protocol.TCP
+        self._pseudo = addresses + _PROTOCOL
         self.sized(tcp.DEFAULT_MSS, stamped=False)
 
     def sized(self, mss: int, *, stamped: bool) -> None:
