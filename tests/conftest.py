@@ -3,9 +3,13 @@
 import logging
 import os
 import shutil
+import socket
 import sys
 import tempfile
+import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -51,3 +55,31 @@ def fake_qemu(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("PATH", f"{folder}:{os.environ['PATH']}")
     monkeypatch.setenv("FAKE_QEMU", str(folder))
     return folder
+
+
+@pytest.fixture
+def echo(tmp_path: Path) -> Iterator[tuple[socket.socket, socket.socket]]:
+    """Servers that say what they hear, until they hear the end: by TCP and at a Unix socket."""
+    unix = socket.socket(socket.AF_UNIX)
+    unix.bind(str(tmp_path / "echo"))
+    unix.listen(100)
+    tcp = socket.create_server(("127.0.0.1", 0), backlog=100)
+
+    def serve(listener: socket.socket) -> None:
+        with suppress(OSError), ThreadPoolExecutor() as crew:
+            while True:
+                crew.submit(answer, listener.accept()[0])
+
+    def answer(connection: socket.socket) -> None:
+        with connection, suppress(OSError):
+            while data := connection.recv(1 << 16):
+                connection.sendall(data)
+
+    threads = [threading.Thread(target=serve, args=(each,)) for each in (tcp, unix)]
+    for thread in threads:
+        thread.start()
+    yield tcp, unix
+    for each, thread in zip((tcp, unix), threads, strict=True):
+        each.shutdown(socket.SHUT_RDWR)
+        thread.join()
+        each.close()

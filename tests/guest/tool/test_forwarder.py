@@ -68,34 +68,6 @@ def expose(loop, address, lost):
 
 
 @pytest.fixture
-def echo(tmp_path):
-    """Servers that say what they hear, until they hear the end: by TCP and at a Unix socket."""
-    unix = socket.socket(socket.AF_UNIX)
-    unix.bind(str(tmp_path / "echo"))
-    unix.listen(100)
-    tcp = socket.create_server(("127.0.0.1", 0), backlog=100)
-
-    def serve(listener):
-        with suppress(OSError), ThreadPoolExecutor() as crew:
-            while True:
-                crew.submit(answer, listener.accept()[0])
-
-    def answer(connection):
-        with connection, suppress(OSError):
-            while data := connection.recv(1 << 16):
-                connection.sendall(data)
-
-    threads = [threading.Thread(target=serve, args=(each,)) for each in (tcp, unix)]
-    for thread in threads:
-        thread.start()
-    yield tcp, unix
-    for each, thread in zip((tcp, unix), threads, strict=True):
-        each.shutdown(socket.SHUT_RDWR)
-        thread.join()
-        each.close()
-
-
-@pytest.fixture
 def both(expose, echo):
     tcp, unix = echo
     to = Destination(Protocol.UNIX, path=unix.getsockname().encode())
