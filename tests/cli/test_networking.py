@@ -8,6 +8,7 @@ from sampan.desktop.link import Link
 from sampan.desktop.network import Networking, Options
 from sampan.errors import UsageError
 from sampan.machine import Forward, MachineSpec, Network
+from sampan.net.services.portcontrol import Allowed
 
 
 @pytest.mark.parametrize(
@@ -101,3 +102,10 @@ def test_interfaces_in_documents():
     options = Options(networking=Networking.BRIDGE, interface="br0")
     spec = networking_.described(MachineSpec(kernel=Path("k")), options)
     assert (spec.network, spec.interface) == (Network.BRIDGE, "br0")
+
+
+def test_guests_that_ask_for_ports():
+    flags = networking_.Flags(guest_forwards="loopback")
+    assert networking_.connection(flags, Backend.QEMU).guest_forwards is Allowed.LOOPBACK
+    with pytest.raises(UsageError, match="cannot ask for ports"):
+        networking_.connection(flags, Backend.VFKIT)

@@ -6,6 +6,7 @@ import pytest
 
 from sampan.cli import vsock
 from sampan.errors import UsageError
+from sampan.machine.device import Vsock
 from sampan.machine.model import MachineSpec
 
 SPEC = MachineSpec(kernel=Path("k"))
@@ -30,3 +31,10 @@ def test_ports_repeated_and_between_commas(said, ports, tmp_path, monkeypatch):
 def test_what_is_no_port(said, tmp_path):
     with pytest.raises(UsageError, match="port"):
         vsock.plugged(SPEC, (said,), tmp_path)
+
+
+def test_vsock_that_something_else_wants(tmp_path):
+    made = vsock.plugged(SPEC, (), tmp_path, is_wanted=True)
+    assert made.vsock == Vsock()
+    assert vsock.plugged(made, (), tmp_path, is_wanted=True) is made
+    assert vsock.plugged(made, ("7",), tmp_path, is_wanted=True).vsock.ports == (7,)

@@ -59,7 +59,10 @@ TABLE = (
     Row("sampan run -disk data.img,size=2G,format=raw", "test_disks_in_their_order"),
     Row("persistent disks", "guest/test_device.py::test_the_second_boot_finds_what_the_first_one_left"),
     Row("sampan run -publish 2222:22/tcp sshd; ssh -p 2222 root@localhost", "test_ssh"),
-    Row("sampan run -publish … -networking vpnkit vpnkit-forwarder", "test_the_forwarder"),
+    Row(
+        "sampan run -publish … -networking vpnkit vpnkit-forwarder",
+        "guest/test_expose_port.py::test_the_page",
+    ),
     Row("… which exposes ports by the 9P mount /port", waits="9P; sampan net expose is there"),
     Row("sampan run -networking docker-for-mac …", "guest/test_network_run.py::test_the_network_that_machines_share"),
     Row("sampan run -ip 192.168.65.10 …", "test_its_address"),

@@ -32,6 +32,7 @@ class Flags(NamedTuple):
     publish: tuple[str, ...] = ()
     networking: str | None = None
     ip: str = ""
+    guest_forwards: str = "none"
     wanted: dict[str, object] = {}  # noqa: RUF012  never changed
 
 
@@ -51,6 +52,13 @@ options = flag.gathered(
         "[default: vpnkit]",
     ),
     click.option("--ip", default="", metavar="ADDRESS", help="The guest's address, by DHCP."),
+    click.option(
+        "--guest-forwards", type=click.Choice(["none", "loopback", "all"]), default="none",
+        show_default=True,
+        help="Which ports of the host programs in the guest may open for themselves, with "
+        "vpnkit-expose-port: none; those of 127.0.0.1; those of all addresses, and Unix sockets "
+        "wherever you may make them. Gives the machine vsock.",
+    ),
     functools.partial(setting.options, only=_SETTINGS),
 )  # fmt: skip
 """Gives a command these flags, as one argument `connected`."""
@@ -66,11 +74,19 @@ def connection(flags: Flags, chosen: Backend, spec: MachineSpec | None = None) -
     """
     from msgspec.structs import replace
 
+    from sampan.net.services.portcontrol import Allowed
+
+    guest_forwards = Allowed(flags.guest_forwards)
+    if guest_forwards is not Allowed.NONE and chosen is not Backend.QEMU:
+        raise UsageError(
+            f"--guest-forwards: a machine of {chosen} cannot ask for ports", hint="say qemu"
+        )
     return replace(
         _networking(flags.networking or _kind_of(spec), chosen),
         publish=(*(map(str, spec.publish) if spec is not None else ()), *flags.publish),
         address=flags.ip,
         settings=setting.build(flags.wanted) if flags.wanted else None,
+        guest_forwards=guest_forwards,
     )
 
 

@@ -107,7 +107,8 @@ def command(
     driver = backend.driver(chosen, virtiofsd=shares.virtiofsd, state=enrolment.state)
     spec = share.shared(_asked(path, document, computer, driver), shares)
     state = enrolment.state or device.state_folder(path)
-    spec = vsock.plugged(spec, vsock_ports, state)
+    asks = connected.guest_forwards != "none"
+    spec = vsock.plugged(spec, vsock_ports, state, is_wanted=asks)
     wired = networking.connection(connected, chosen, spec)
     spec = networking.unconnected(spec)
     planned = device.planned(spec, devices, state, chosen.disk_format)

@@ -23,19 +23,25 @@ def option(command: Callable[..., Any]) -> Callable[..., Any]:
     )(command)  # fmt: skip
 
 
-def plugged(spec: MachineSpec, ports: tuple[str, ...], folder: Path) -> MachineSpec:
+def plugged(
+    spec: MachineSpec, ports: tuple[str, ...], folder: Path, *, is_wanted: bool = False
+) -> MachineSpec:
     """The machine with the ports that the flag names, if it names any; `folder` gets the sockets.
+
+    If vsock `is_wanted` for something else, the machine has it in any case.
 
     Raises:
         UsageError: there is no such port.
     """
-    if not ports:
+    if not ports and (spec.vsock is not None or not is_wanted):
         return spec
     from msgspec.structs import replace
 
     from sampan.machine import vsock
     from sampan.machine.device import Vsock
 
+    if not ports:
+        return replace(spec, vsock=Vsock())
     numbers = [_number(each) for text in ports for each in text.split(",") if each.strip()]
     wanted = Vsock(ports=tuple(dict.fromkeys(numbers)), folder=folder.absolute())
     vsock.check(wanted)

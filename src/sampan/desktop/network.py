@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from enum import StrEnum
 from functools import partial
 from pathlib import Path
@@ -23,7 +23,9 @@ from sampan.errors import SampanError, UsageError
 from sampan.machine.drivers.qemu_argv import mac_address
 from sampan.machine.forward import Forward as MachineForward
 from sampan.machine.forward import Protocol
+from sampan.machine.lifecycle import VM
 from sampan.machine.model import MachineSpec, Network
+from sampan.net.services.portcontrol import Allowed
 from sampan.net.setting import Fixed, Settings, addresses
 from sampan.net.wire.address import format_ip
 
@@ -68,6 +70,8 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
         control_folder: where the control socket of our network is made, under the machine's
             name, and where the shared network is; None makes none.
         runtime_root: as of `machine.LaunchOptions`.
+        guest_forwards: which ports of the host programs in the machine may ask for, through
+            vsock; on a network of its own.
     """
 
     networking: Networking = Networking.VPNKIT
@@ -79,6 +83,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     settings: Settings | None = None
     control_folder: Path | None = None
     runtime_root: Path | None = None
+    guest_forwards: Allowed = Allowed.NONE
 
 
 class Connection(msgspec.Struct, frozen=True):
@@ -86,7 +91,8 @@ class Connection(msgspec.Struct, frozen=True):
 
     Ports are known beforehand only on a network of ours. `name` is what that is called for
     `sampan net`; empty if it is not served. `link` is to be closed once the machine has it;
-    `relink` opens another one in its place (`machine.LaunchOptions`).
+    `relink` opens another one in its place (`machine.LaunchOptions`). `answering` makes the network
+    answer a machine that runs, when its programs ask for ports.
     """
 
     spec: MachineSpec
@@ -95,6 +101,7 @@ class Connection(msgspec.Struct, frozen=True):
     published: tuple[Published, ...] = ()
     name: str = ""
     relink: Callable[[], socket.socket] | None = None
+    answering: Callable[[VM], AbstractContextManager[None]] = lambda vm: nullcontext()
 
 
 @contextmanager
@@ -110,6 +117,8 @@ def connection(
         PortTakenError: a port is taken; the message says by whom.
         SampanError: a port cannot be had, or nobody serves the network to join.
     """
+    if options.guest_forwards is not Allowed.NONE:
+        _check_answerable(spec, options)
     if options.networking is Networking.SHARED:
         with _member(spec, options) as made:
             yield made
@@ -121,6 +130,23 @@ def connection(
     else:
         with _own(spec, options, stop) as made:
             yield made
+
+
+def _check_answerable(spec: MachineSpec, options: Options) -> None:
+    """Refuse a machine that could not ask, or a network that could not answer.
+
+    Raises:
+        UsageError: it has no vsock, or the network is another's or not ours.
+    """
+    if spec.vsock is None:
+        raise UsageError(
+            "a machine asks for ports of the host through vsock, and this one has none"
+        )
+    if options.networking is not Networking.VPNKIT or options.join is not None:
+        raise UsageError(
+            "a machine asks for ports of the host on a network of its own only",
+            hint="leave --networking away",
+        )
 
 
 def planned(spec: MachineSpec, options: Options) -> MachineSpec:
@@ -238,7 +264,25 @@ def _own(spec: MachineSpec, options: Options, stop: Callable[[], None]) -> Itera
         controlled(network, options.control_folder, spec.name, stop) as name,
     ):
         published = tuple(map(_published, network.forwards()))
-        yield msgspec.structs.replace(made, published=published, name=name)
+        answering = partial(_answering, network, options.guest_forwards)
+        yield msgspec.structs.replace(made, published=published, name=name, answering=answering)
+
+
+@contextmanager
+def _answering(network: UserNetwork, allowed: Allowed, vm: VM) -> Iterator[None]:
+    if allowed is Allowed.NONE:
+        yield
+        return
+    from sampan.net.link import multiplex
+    from sampan.net.runtime.control.asking import answering
+    from sampan.net.services import portcontrol
+    from sampan.vhost.core.vsock_greeting import names_for_host_port
+
+    endpoint = vm.vsock
+    name, _ = names_for_host_port(portcontrol.VSOCK_PORT)
+    dial = partial(endpoint.connect_blocking, multiplex.PORT)
+    with answering(network, endpoint.folder / name, dial, allowed):
+        yield
 
 
 @contextmanager

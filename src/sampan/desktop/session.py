@@ -193,7 +193,8 @@ class _Session:
             async with self._living(connection.spec, launch, prepare) as vm:
                 if link is not None:
                     link.close()  # it is the hypervisor's now
-                end = await self._supervised(vm, connection)
+                with connection.answering(vm):
+                    end = await self._supervised(vm, connection)
             await output.drain()
         return end
 

@@ -15,8 +15,10 @@ from sampan.net.link.multiplex import Destination, Protocol
 from sampan.net.runtime.forward.line import Held
 from sampan.net.runtime.forward.multiplexed import MultiplexedForwards
 from sampan.net.services.forward import Forward
+from sampan.net.services.forward import Protocol as Udp
 
 MB = 1 << 20
+SIZES = (1, 30_000, 40_000, 65_507, 65_507, 65_507)  # more than a window, and unevenly
 
 
 @pytest.fixture
@@ -155,6 +157,48 @@ def test_a_client_that_breaks_resets_the_server(expose):
             connection.recv(1)
 
 
+def test_datagrams(expose):
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as server:
+        server.bind(("127.0.0.1", 0))
+        server.settimeout(60)
+        forward = expose(Forward(guest_port=server.getsockname()[1], protocol=Udp.UDP))
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client:
+            client.settimeout(60)
+            client.connect((forward.bind, forward.port))
+            for payload in (b"", b"hello", *(bytes([size % 256]) * size for size in SIZES)):
+                client.send(payload)
+                heard, peer = server.recvfrom(1 << 16)
+                assert heard == payload
+                server.sendto(payload[::-1], peer)
+                assert client.recv(1 << 16) == payload[::-1]
+
+
+def test_datagrams_that_nobody_wants(expose, both):
+    """The channel is closed; what comes later has another, and others go on."""
+    with (
+        socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as deaf,
+        socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as server,
+        socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client,
+    ):
+        for each in (deaf, server):
+            each.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        deaf.bind(("127.0.0.1", 0))
+        deaf.connect(("127.0.0.1", 9))  # and so nobody else is heard: the system refuses them
+        forward = expose(Forward(guest_port=deaf.getsockname()[1], protocol=Udp.UDP))
+        client.connect((forward.bind, forward.port))
+        client.send(b"nobody")
+        assert talk(both[0], b"others go on") == b"others go on"
+        server.bind(deaf.getsockname())
+        server.settimeout(0.2)
+        heard = b""
+        for _ in range(300):
+            client.send(b"somebody")
+            with suppress(TimeoutError):
+                heard = server.recv(100)
+                break
+        assert heard == b"somebody"
+
+
 def test_a_host_that_talks_nonsense_is_cut_off(address, both, capfd):
     with connect(address) as stranger:
         stranger.sendall(b"GET / HTTP/1.1\r\n\r\n")
@@ -189,11 +233,6 @@ def test_what_makes_no_sense(words):
 def test_where_it_cannot_listen(tmp_path):
     with pytest.raises(AgentError, match="cannot listen on"):
         forwarder._listen("1", str(tmp_path / "no" / "socket"))
-
-
-def test_datagrams_are_refused():
-    with pytest.raises(OSError, match="only TCP and Unix"):
-        forwarder._socket(mux.Destination(2, bytes(4), 53))
 
 
 def test_addresses():

@@ -1,8 +1,8 @@
 import pytest
 
 from sampan.guest.agent.fault import AgentError
+from sampan.guest.tool import exposeport, forwarder, main, metadata, mount, timesync, vsudd
 from sampan.guest.tool import format as formatting
-from sampan.guest.tool import forwarder, main, metadata, mount, timesync, vsudd
 
 
 @pytest.mark.parametrize(
@@ -14,6 +14,7 @@ from sampan.guest.tool import forwarder, main, metadata, mount, timesync, vsudd
         ("metadata", metadata),
         ("host-timesync-daemon", timesync),
         ("vpnkit-forwarder", forwarder),
+        ("vpnkit-expose-port", exposeport),
         ("vsudd", vsudd),
     ],
 )

@@ -1,146 +1,14 @@
-"""vsudd on the host: Unix sockets stand for those of vsock."""
+"""vsudd's command line; what it does with connections is in test_relay.py."""
 
-import hashlib
 import os
 import socket
-import threading
 from typing import Any
 
 import pytest
 
 from sampan.guest.agent.fault import AgentError
 from sampan.guest.tool import vsudd
-from sampan.guest.tool.vsudd import Relay, Stream
-
-
-@pytest.fixture
-def front(tmp_path, monkeypatch):
-    """Connects to vsudd, as the host does."""
-    monkeypatch.chdir(tmp_path)
-    relay, listener = Relay(), socket.socket(socket.AF_UNIX)
-    listener.bind("front")
-    listener.listen(64)
-    relay.serve(listener, "back")
-    thread = threading.Thread(target=relay.run)
-    thread.start()
-    opened = []
-
-    def connect():
-        made = socket.socket(socket.AF_UNIX)
-        made.settimeout(60)
-        made.connect("front")
-        opened.append(made)
-        return made
-
-    yield connect
-    relay.is_stopping = True
-    connect().close()
-    thread.join(60)
-    relay.close()
-    for each in opened:
-        each.close()
-
-
-@pytest.fixture
-def back(tmp_path):
-    """The Unix socket that vsudd leads to."""
-    with socket.socket(socket.AF_UNIX) as listener:
-        listener.bind(str(tmp_path / "back"))
-        listener.listen(64)
-        listener.settimeout(60)
-        yield listener
-
-
-@pytest.fixture
-def pair(front, back):
-    """Both ends of one connection."""
-    one = front()
-    other, _ = back.accept()
-    other.settimeout(60)
-    with one, other:
-        yield one, other
-
-
-def flood(connection):
-    for _ in range(1000):
-        connection.sendall(bytes(1000))
-
-
-@pytest.mark.parametrize("way", [1, -1])
-def test_each_direction_ends_by_itself(pair, way):
-    one, other = pair[::way]
-    one.sendall(b"all I say")
-    one.shutdown(socket.SHUT_WR)
-    assert (other.recv(100), other.recv(100)) == (b"all I say", b"")
-    other.sendall(b"an answer")
-    assert one.recv(100) == b"an answer"
-    other.close()
-    assert one.recv(100) == b""
-
-
-@pytest.mark.parametrize("way", [1, -1])
-def test_who_closes_ends_both(pair, way):
-    one, other = pair[::way]
-    one.close()
-    assert other.recv(1) == b""
-    with pytest.raises(BrokenPipeError):
-        flood(other)
-
-
-@pytest.mark.parametrize("way", [1, -1])
-def test_a_slow_reader_gets_all(pair, way):
-    one, other = pair[::way]
-    data = os.urandom(1 << 20) * 8
-
-    def send():
-        one.sendall(data)
-        one.close()
-
-    thread = threading.Thread(target=send)
-    thread.start()
-    got = b""
-    while part := other.recv(50_000):
-        got += part
-    thread.join()
-    assert hashlib.md5(got).digest() == hashlib.md5(data).digest()
-
-
-def test_a_reader_that_stops_is_told_on(pair):
-    one, other = pair
-    other.shutdown(socket.SHUT_RD)
-    with pytest.raises(BrokenPipeError):
-        flood(one)
-    other.sendall(b"still there")
-    assert one.recv(100) == b"still there"
-
-
-def test_many_at_once(front, back):
-    pairs = []
-    for number in range(30):
-        one = front()
-        other, _ = back.accept()
-        one.sendall(b"%d" % number)
-        pairs.append((one, other))
-    for number, (_, other) in enumerate(pairs):
-        assert other.recv(10) == b"%d" % number
-        other.close()
-
-
-def test_nobody_is_behind_it(front, capsys):
-    assert front().recv(1) == b""
-    assert "vsudd: back: No such file or directory" in capsys.readouterr().out
-
-
-def test_what_was_broken_off_has_ended():
-    one, other = socket.socketpair()
-    target, reader = socket.socketpair()
-    with one, target, reader:
-        one.sendall(b"unread")
-        other.close()
-        stream = Stream(one, target)
-        stream.read()
-        assert stream.is_over
-        assert reader.recv(1) == b""
+from sampan.guest.tool.relay import Relay
 
 
 @pytest.mark.parametrize(
@@ -168,8 +36,9 @@ class TestMain:
         found = list[Any]()
 
         class Recorder(Relay):
-            def serve(self, listener, path):
-                found.append((listener, path))
+            def serve(self, listener, family, address):
+                assert family == socket.AF_UNIX
+                found.append((listener, address))
 
             def run(self):
                 found.append("ran")

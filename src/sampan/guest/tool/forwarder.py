@@ -1,11 +1,11 @@
 """The program of `sampan/vpnkit-forwarder`: the host's connections, through vsock, to servers here.
 
-    vpnkit-forwarder [-vsockPort 62373] [-data-listen PATH]
+    vpnkit-forwarder [-vsockPort 62373] [-data-listen PORT|PATH]
 
-The host connects to the vsock port (or, for tests, the Unix socket PATH) and speaks VPNKit's
-forwarder protocol (`mux`). Each of its channels is connected to a TCP address or a Unix socket of
+The host connects to the vsock port (or the Unix socket PATH) and speaks VPNKit's forwarder
+protocol (`mux`). Each of its channels is connected to a TCP or UDP address or a Unix socket of
 this machine. Half-closed connections stay open, whoever is slow is waited for and holds up nobody
-else, and a channel that leads nowhere is closed. UDP is refused: no host of ours asks for it.
+else (datagrams are lost instead), and a channel that leads nowhere is closed.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import struct
 from contextlib import suppress
 
 from sampan.guest.agent.fault import AgentError
-from sampan.guest.tool import mux, option
+from sampan.guest.tool import datagram, mux, option
 from sampan.guest.tool.mux import Destination, Event, Mux
 
 _ANY_CID = 0xFFFFFFFF
@@ -98,6 +98,57 @@ class Connection:
             self.session.mux.shutdown(self.channel)
 
 
+class DatagramConnection(Connection):
+    """A channel that carries datagrams, framed, and the UDP socket they go through.
+
+    Of the host's nothing is kept but the beginning of a datagram, of the server's what the channel
+    does not take yet of one. What is too much for the socket meanwhile is lost.
+    """
+
+    def __init__(self, session: Session, channel: int, server: socket.socket) -> None:
+        super().__init__(session, channel, server)
+        self._unsent = b""
+        self._kept = 0  # bytes of `pending` that were there before; the window may be smaller than a datagram
+
+    def wanted(self) -> int:
+        """See `Connection.wanted`."""
+        is_open = not self._unsent and self.session.mux.room(self.channel) > 0
+        return _READ * (is_open and len(self.session.mux.unsent) < _MAX_WAITING)
+
+    def ready(self, events: int) -> None:
+        """See `Connection.ready`; that nobody listens there (ICMP) is an error too."""
+        while self.wanted():
+            try:
+                self._unsent = datagram.framed(self.server.recv(datagram.MAX_PAYLOAD))
+            except BlockingIOError:
+                return
+            self._send()
+
+    def write(self) -> None:
+        """See `Connection.write`.
+
+        Raises:
+            AgentError: what the host sent are no datagrams.
+        """
+        self.session.mux.consumed(self.channel, len(self.pending) - self._kept)
+        for payload in datagram.taken(self.pending):
+            with suppress(BlockingIOError):
+                self.server.send(payload)
+        self._kept = len(self.pending)
+        self._send()  # there may be room by now
+
+    @property
+    def is_over(self) -> bool:
+        """Whether the host has said all it will: it waits for no answers then."""
+        return self.host_finished or self.host_gone
+
+    def _send(self) -> None:
+        room = self.session.mux.room(self.channel)
+        if self._unsent and room:
+            self.session.mux.send(self.channel, self._unsent[:room])
+            self._unsent = self._unsent[room:]
+
+
 class Session:
     """One host's stream and its connections."""
 
@@ -164,7 +215,7 @@ class Session:
         connection.pending += event.data
         try:
             connection.write()
-        except OSError:
+        except (AgentError, OSError):
             self.settle(connection, broken=True)
         else:
             self.settle(connection)
@@ -182,7 +233,8 @@ class Session:
                 server.close()
             self.mux.close(channel)
             return
-        self._connections[channel] = Connection(self, channel, server)
+        kind = DatagramConnection if to.protocol == mux.UDP else Connection
+        self._connections[channel] = kind(self, channel, server)
 
     def _drop(self, connection: Connection, *, reset: bool = False) -> None:
         del self._connections[connection.channel]
@@ -292,6 +344,8 @@ def main(words: list[str]) -> int:
 
 
 def _listen(port: str, path: str) -> socket.socket:
+    if path.isdigit():
+        port, path = path, ""
     try:
         address = (_ANY_CID, int(port, 0))
     except ValueError:
@@ -321,9 +375,8 @@ def _has_peer(each: socket.socket) -> bool:
 def _socket(to: Destination) -> socket.socket:
     if to.protocol == mux.UNIX:
         return socket.socket(socket.AF_UNIX)
-    if to.protocol == mux.TCP:
-        return socket.socket(socket.AF_INET if len(to.address) == 4 else socket.AF_INET6)
-    raise OSError(errno.EPROTONOSUPPORT, "only TCP and Unix sockets")
+    kind = socket.SOCK_DGRAM if to.protocol == mux.UDP else socket.SOCK_STREAM
+    return socket.socket(socket.AF_INET if len(to.address) == 4 else socket.AF_INET6, kind)
 
 
 def _address(to: Destination) -> bytes | tuple[str, int]:

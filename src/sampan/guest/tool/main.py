@@ -8,7 +8,8 @@ import sys
 from sampan.guest.agent.fault import AgentError
 
 USAGE = (
-    "this program is one of: format mount metadata host-timesync-daemon vsudd vpnkit-forwarder\n"
+    "this program is one of: format mount metadata host-timesync-daemon vsudd vpnkit-forwarder "
+    "vpnkit-expose-port\n"
 )
 
 
@@ -50,5 +51,9 @@ def _run(name: str, words: list[str]) -> int:
         from sampan.guest.tool import forwarder
 
         return forwarder.main(words)
+    if name == "vpnkit-expose-port":
+        from sampan.guest.tool import exposeport
+
+        return exposeport.main(words)
     sys.stderr.write(USAGE)
     return 2

@@ -7,6 +7,7 @@ engine, and hands them on under their names to who controls or shows the network
 from __future__ import annotations
 
 import math
+import socket
 import time
 from collections.abc import Iterable
 from typing import Any
@@ -20,8 +21,9 @@ from sampan.net.hook import Hook, Hooks
 from sampan.net.runtime.directory import Directory
 from sampan.net.runtime.egress import Egress
 from sampan.net.runtime.engine import Engine, Link, Plug
+from sampan.net.runtime.forward.multiplexed import MultiplexedForwards
 from sampan.net.runtime.forward.table import Forwards
-from sampan.net.runtime.host.route import HostAccess, Router
+from sampan.net.runtime.host.route import HostAccess, Router, Target
 from sampan.net.runtime.outbound import HostOutbound
 from sampan.net.runtime.service.dhcp import DhcpService
 from sampan.net.runtime.service.dns import DnsService
@@ -53,7 +55,7 @@ from sampan.net.setting import (
     network,
     parse_station,
 )
-from sampan.net.wire.address import format_ip, format_mac, parse_mac
+from sampan.net.wire.address import format_ip, format_mac, parse_ip, parse_mac
 from sampan.net.wire.dns import parse_name
 
 
@@ -76,6 +78,7 @@ class Assembly:
         self._serve_names_and_addresses(found)
         self._show(hooks)
         self._forwards = Forwards(self.outbound, self.directory.find)
+        self._through: list[MultiplexedForwards] = []
         try:
             for forward in settings.forwards:
                 self.expose(forward)
@@ -89,6 +92,12 @@ class Assembly:
         self.router = Router(engine.stack.network, own, HostAccess(self.settings.host_access))
         self.outbound = HostOutbound(engine, self.router)
         engine.outbound = self.outbound
+        for each in self.settings.gateway_forwards:
+            to = parse_ip(each.internal_ip)
+            target = Target(socket.AF_INET if len(to) == 4 else socket.AF_INET6, format_ip(to))
+            for address in (found.gateway, engine.stack.network.gateway6):
+                port = Endpoint(address, each.external_port)
+                self.outbound.lead(port, each.protocol, target, each.internal_port)
 
     def _serve_names_and_addresses(self, found: Addresses) -> None:
         settings, engine, stack = self.settings, self.engine, self.engine.stack
@@ -97,7 +106,10 @@ class Assembly:
         host = tuple(format_ip(each) for each in (found.host, found.host6) if each)
         gateway = (found.gateway, stack.network.gateway6)
         ours = tuple(format_ip(each) for each in gateway if each)
-        self.book.replace("network", hosts.network_names(host, ours))
+        names = hosts.network_names(
+            host, ours, host_names=settings.host_names, gateway_names=settings.gateway_names
+        )
+        self.book.replace("network", names)
         self.dhcp = DhcpService(
             engine,
             _dhcp(settings, found),
@@ -217,6 +229,9 @@ class Assembly:
 
     def unexpose(self, forward: Forward) -> Forward:
         """See `UserNetwork.unexpose`."""
+        for through in self._through:
+            if any(each.place == forward.place for each in through.forwards):
+                return through.unexpose(forward)
         return self._forwards.unexpose(forward)
 
     def open(self, guest: Endpoint) -> Flow | None:
@@ -225,11 +240,23 @@ class Assembly:
 
     def forwards(self) -> tuple[Forward, ...]:
         """See `UserNetwork.forwards`."""
-        return self._forwards.forwards
+        through = (each for forwards in self._through for each in forwards.forwards)
+        return (*self._forwards.forwards, *through)
+
+    def lead(self, through: MultiplexedForwards) -> None:
+        """From now on the forwards of a machine's forwarder belong to the network's."""
+        self._through.append(through)
+
+    def lead_no_more(self, through: MultiplexedForwards) -> None:
+        """They end, and everything of theirs."""
+        self._through.remove(through)
+        through.close()
 
     def close(self) -> None:
         """Give everything back."""
         self._forwards.close()
+        for each in self._through:
+            each.close()
         self.engine.close()
         if self.http is not None:
             self.http.close()

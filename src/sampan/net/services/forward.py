@@ -57,6 +57,13 @@ class Forward(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     guest: str = ""
     protocol: Protocol = Protocol.TCP
 
+    @property
+    def place(self) -> tuple[str, str, int, str]:
+        """Where it listens, wherever it leads: what only one forward can have."""
+        if self.path:
+            return self.path, "", 0, ""
+        return "", self.bind, self.port, self.protocol
+
     def __str__(self) -> str:
         guest = f"{_bracketed(self.guest)}:" if self.guest else ""
         if self.path:

@@ -8,6 +8,7 @@
     gvproxy   the same by the names of gvisor-tap-vsock's API, for programs that call those
     tunnel    connections that become a way to a machine's port, or a link
     door      places where machines connect that are added while the network runs
+    vpnkit    what a machine may ask for, by the names of VPNKit's API; `asking` serves it
     metric    the counters as Prometheus reads them
     fault     errors as a status and an object
     openapi   the description of all of it, made from the types
@@ -15,5 +16,6 @@
     server    the socket, in the network's loop
     client    the other end, blocking
 
-Whoever may use the socket may do all: it belongs to its owner alone.
+Whoever may use the socket may do all: it belongs to its owner alone. A machine has one of its own,
+by which it asks for ports, if it may.
 """

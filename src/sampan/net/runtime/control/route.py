@@ -41,8 +41,8 @@ class Nothing(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class Route(msgspec.Struct, Generic[_Target], frozen=True, kw_only=True):
     """One call. `argument` and `answer` are types that msgspec knows; `answer` None is an empty one.
 
-    `media` is the content type of answers that are not JSON. With `in_query` the argument never
-    comes in the body.
+    An argument of type `msgspec.Raw` is the body itself. `media` is the content type of answers
+    that are not JSON. With `in_query` the argument never comes in the body.
     """
 
     method: str
@@ -57,9 +57,10 @@ class Route(msgspec.Struct, Generic[_Target], frozen=True, kw_only=True):
 
     @property
     def has_body(self) -> bool:
-        """Whether the argument comes in the body."""
+        """Whether the argument comes in the body, as it does wherever it is taken as it stands."""
+        is_raw = self.argument is msgspec.Raw
         takes = self.method in _WITH_BODY and not self.in_query
-        return takes and self.argument is not Nothing
+        return is_raw or (takes and self.argument is not Nothing)
 
 
 class Table(Generic[_Target]):

@@ -57,7 +57,7 @@ class Table:
         if len(self._table) >= MAX_FORWARDS:
             raise binding.BindError(f"there are {MAX_FORWARDS} forwards already")
         for other in self._table:
-            if _place(other) == _place(forward) and (forward.port or forward.path):
+            if other.place == forward.place and (forward.port or forward.path):
                 raise binding.PortTakenError(
                     f"{_shown(forward)} is forwarded already, to {other.guest or 'the machine'} "
                     f"port {other.guest_port}",
@@ -76,7 +76,7 @@ class Table:
             NoSuchForwardError: nothing is forwarded there.
         """
         for other, listener in self._table.items():
-            if _place(other) == _place(forward):
+            if other.place == forward.place:
                 del self._table[other]
                 listener.close()
                 return other
@@ -136,12 +136,6 @@ class Forwards:
     def close(self) -> None:
         """See `Table.close`."""
         self._table.close()
-
-
-def _place(forward: Forward) -> tuple[str, str, int, str]:
-    if forward.path:
-        return forward.path, "", 0, ""
-    return "", forward.bind, forward.port, forward.protocol
 
 
 def _shown(forward: Forward) -> str:
