@@ -7,7 +7,7 @@ import contextlib
 from sampan.errors import SampanError
 from sampan.net.link import filter as capture_filter
 from sampan.net.link import multiplex, pcapng, stream, vmnet
-from sampan.net.services import forward, ntp, sni
+from sampan.net.services import forward, gateway, ntp, sni
 from sampan.net.services.httprequest import RequestRewriter
 from sampan.net.wire.error import MalformedError
 
@@ -28,6 +28,8 @@ def one(data: bytes) -> None:
         multiplex.Decoder().received(multiplex.greeting() + data)
     with contextlib.suppress(SampanError):
         list(pcapng.read(data))
+    with contextlib.suppress(SampanError):
+        gateway.parse(data)
     splitter = pcapng.Splitter()
     with contextlib.suppress(SampanError):
         splitter.received(pcapng.section() + data[: len(data) // 2])

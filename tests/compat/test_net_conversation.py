@@ -9,6 +9,8 @@ import threading
 
 import pytest
 
+from sampan.net.services.gateway import GatewayForward
+
 pytestmark = pytest.mark.compat
 HOST = "192.168.65.254"
 RESET = struct.pack("ii", 1, 0)  # SO_LINGER: close by RST
@@ -251,3 +253,14 @@ def test_addresses_that_are_nobody(machine, address, expected):
     assert failed != 0
     if expected is not None:
         assert failed == expected
+
+
+def test_ports_of_the_gateway_and_names_of_the_host(new_network, echo_port):
+    forward = GatewayForward(external_port=8080, internal_ip="127.0.0.1", internal_port=echo_port)
+    network = new_network(gateway_forwards=(forward,), host_names=("mac.lan",))
+    machine = network.machine()
+    with machine.connect("192.168.65.1", 8080) as client:
+        client.sendall(b"hello")
+        assert client.recv(100) == b"hello"
+    said = machine.run(["dig", "+short", "+time=20", "@192.168.65.1", "mac.lan"]).stdout
+    assert said.split() == [HOST]

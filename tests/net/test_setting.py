@@ -55,6 +55,8 @@ def test_limits():
         ({"host": "x"}, "no IPv4 address"),
         ({"host": "192.168.65.1"}, "the same address"),
         ({"mtu": 100}, "MTU"),
+        ({"host_names": ("a..b",)}, "'a..b' is no name"),
+        ({"gateway_names": ("",)}, "'' is no name"),
         ({"mtu": 65521}, "MTU"),
         ({"prefix6": "fd00::/48"}, "/64"),
         ({"prefix6": "nothing"}, "no IPv6 prefix"),

@@ -16,11 +16,13 @@ from sampan.net.core.limit import Limits
 from sampan.net.core.network import Network
 from sampan.net.services.dnsmodel import Split
 from sampan.net.services.forward import Forward
+from sampan.net.services.gateway import GatewayForward
 from sampan.net.services.hosts import DOMAIN
 from sampan.net.services.policy import Policy
 from sampan.net.services.proxy import Settings as ProxySettings
 from sampan.net.services.resolver import Resolver
 from sampan.net.wire.address import parse_ip, parse_mac
+from sampan.net.wire.dns import parse_name
 
 MIN_MTU, MAX_MTU = 576, 65520
 METADATA_ADDRESS = "169.254.169.254"
@@ -47,6 +49,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         resolver: whom the DNS forwarder asks; None follows the host's configuration.
         splits: domains with servers of their own.
         hosts_files: more names, in the form of hosts(5); followed as they change.
+        host_names, gateway_names: names of the host and the gateway, beside the usual ones.
+        gateway_forwards: ports of the gateway that lead to addresses of the host's side.
         fixed: addresses known beforehand.
         host_access: "loopback", "none" or "all"; see `runtime.host.route.HostAccess`.
         policy: what machines may reach.
@@ -75,6 +79,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     resolver: Resolver | None = None
     splits: tuple[Split, ...] = ()
     hosts_files: tuple[Path, ...] = (Path("/etc/hosts"),)
+    host_names: tuple[str, ...] = ()
+    gateway_names: tuple[str, ...] = ()
+    gateway_forwards: tuple[GatewayForward, ...] = ()
     fixed: tuple[Fixed, ...] = ()
     host_access: str = "all"
     policy: Policy = Policy()
@@ -128,6 +135,8 @@ def addresses(settings: Settings) -> Addresses:
         raise UsageError("the gateway and the host have the same address")
     if not settings.mtu or not MIN_MTU <= settings.mtu <= MAX_MTU:
         raise UsageError(f"an MTU of {settings.mtu} is not from {MIN_MTU} to {MAX_MTU}")
+    for name in (*settings.host_names, *settings.gateway_names):
+        _check_name(name)
     return Addresses(
         **found,
         prefix_length=subnet.prefixlen,
@@ -137,6 +146,15 @@ def addresses(settings: Settings) -> Addresses:
             for each in settings.fixed
         ),
     )
+
+
+def _check_name(text: str) -> None:
+    try:
+        if parse_name(text):
+            return
+    except ValueError:
+        pass  # the same as the empty one
+    raise UsageError(f"{text!r} is no name that DNS could answer")
 
 
 def fixed_address(settings: Settings, text: str) -> bytes:

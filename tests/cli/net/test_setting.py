@@ -37,12 +37,12 @@ def test_plain_fields(parse):
         "--highest-ip", "10.9.0.30", "--prefix6", "", "--mtu", "9000", "--domain", "lab",
         "--search", "a.test", "--search", "b.test", "--host-access", "none", "--http-view", "--sleepy",
         "--port-max-idle-time", "5", "--max-connections", "7",
-        "--dns-rate", "8",
+        "--dns-rate", "8", "--host-names", "a.lan, b.lan", "--gateway-names", "gw.lan",
     )  # fmt: skip
     assert said == Settings(
         subnet="10.9.0.0/24", host="10.9.0.9", lowest="10.9.0.20", highest="10.9.0.30", prefix6="",
         mtu=9000, domain="lab", search=("a.test", "b.test"), host_access="none", http_view=True, wakeful=False,
-        idle_s=5.0, max_connections=7, names_per_s=8,
+        idle_s=5.0, max_connections=7, names_per_s=8, host_names=("a.lan", "b.lan"), gateway_names=("gw.lan",),
     )  # fmt: skip
 
 
@@ -162,3 +162,15 @@ def test_every_flag_is_described():
 def test_a_proxys_file_that_is_not_there(parse, tmp_path):
     with pytest.raises(UsageError, match="no such file"):
         parse("--proxy", tmp_path / "http.json")
+
+
+def test_forwards_of_the_gateway(parse, tmp_path):
+    file = tmp_path / "gateway.json"
+    file.write_text('[{"external_port": 8080, "internal_ip": "127.0.0.1", "internal_port": 80}]')
+    (said,) = parse("--gateway-forwards", file).gateway_forwards
+    assert (said.external_port, said.internal_port, said.protocol) == (8080, 80, "tcp")
+    file.write_text("[{}]")
+    with pytest.raises(UsageError, match=r"gateway\.json: these are no forwards"):
+        parse("--gateway-forwards", file)
+    with pytest.raises(UsageError, match="cannot be read"):
+        parse("--gateway-forwards", tmp_path / "none")

@@ -6,6 +6,7 @@ from sampan.net.core.endpoint import Endpoint
 from sampan.net.core.event import Refusal
 from sampan.net.runtime import outbound
 from sampan.net.runtime.host.route import HostAccess, Target
+from sampan.net.services.gateway import Protocol
 
 OUTSIDE = Endpoint(bytes([93, 184, 216, 34]), 80)
 NOWHERE = Endpoint(bytes([127, 0, 0, 1]), 80)
@@ -171,3 +172,35 @@ def test_gates_whose_rules_changed_are_asked_at_once(net, remote):
     net.outbound.rules_changed()
     net.machine.udp(b"x", remote, port=5000)
     assert len(asked) == 2
+
+
+def test_ports_of_ours_that_lead_to_the_host(net, listener):
+    gateway = net.network.gateway
+    target = Target(socket.AF_INET, "127.0.0.1")
+    port = listener.getsockname()[1]
+    net.outbound.lead(Endpoint(gateway, 8080), Protocol.TCP, target, port)
+    refused = net.machine.connect(Endpoint(gateway, 8081))
+    connection = net.machine.connect(Endpoint(gateway, 8080))
+    net.until(lambda: connection.state == "open" and refused.state == "refused")
+    peer, _ = listener.accept()
+    with peer:
+        peer.send(b"hello")
+        net.until(lambda: connection.data == b"hello")
+
+
+def test_datagrams_to_ports_of_ours_that_lead_to_the_host(net):
+    gateway = net.network.gateway
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as server:
+        server.bind(("127.0.0.1", 0))
+        server.settimeout(60)
+        target, port = Target(socket.AF_INET, "127.0.0.1"), server.getsockname()[1]
+        net.outbound.lead(Endpoint(gateway, 9), Protocol.UDP, target, port)
+        net.machine.udp(b"question", Endpoint(gateway, 9))
+        data, peer = server.recvfrom(100)
+        assert data == b"question"
+        server.sendto(b"answer", peer)
+        net.until(lambda: net.machine.datagrams)
+    assert net.machine.datagrams[0].payload == b"answer"
+    assert net.machine.datagrams[0].source == Endpoint(gateway, 9)
+    net.machine.udp(b"x", Endpoint(gateway, 10))
+    assert codes(net) == [3]

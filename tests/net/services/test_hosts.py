@@ -71,6 +71,20 @@ def test_the_host_and_the_gateway():
     assert format_name(name) == "host.sampan.internal"
 
 
+def test_more_names_of_the_host_and_the_gateway():
+    names = book(
+        network_names(
+            ["192.168.65.254"], ["192.168.65.1"], host_names=["mac.lan"], gateway_names=["gw.lan"]
+        )
+    )
+    for text in ("mac.lan", "host.docker.internal"):
+        assert names.addresses(parse_name(text)) == (parse_ip("192.168.65.254"),)
+    assert names.addresses(parse_name("GW.lan")) == (parse_ip("192.168.65.1"),)
+    name = names.name(parse_ip("192.168.65.254"))
+    assert name is not None
+    assert format_name(name) == "host.sampan.internal"
+
+
 def test_machines_come_and_go():
     names = book(machine_names([("web", "192.168.65.3"), ("", "192.168.65.4")]))
     assert names.addresses(parse_name("web")) == (parse_ip("192.168.65.3"),)

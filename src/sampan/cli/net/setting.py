@@ -149,6 +149,19 @@ def _proxy(value: str, environment: Mapping[str, str] = os.environ) -> dict[str,
     return {"proxy": proxy}
 
 
+def _names(field: str) -> Callable[[str], dict[str, object]]:
+    return lambda value: {field: tuple(filter(None, map(str.strip, value.split(","))))}
+
+
+def _gateway_forwards(value: str) -> dict[str, object]:
+    from sampan.net.services import gateway
+
+    try:
+        return {"gateway_forwards": gateway.parse(_text(Path(value)).encode())}
+    except UsageError as error:
+        raise UsageError(f"{value}: {error.message}", hint=error.hint) from None
+
+
 def _dhcp(value: str) -> dict[str, object]:
     """VPNKit's JSON file: `searchDomains` and `domainName`."""
     said = _json(Path(value))
@@ -201,6 +214,10 @@ ROWS = (
         _hosts, multiple=True),
     Row(("--domain",), "NAME", "What machines' names are below.  [default: sampan.internal]",
         _field("domain")),
+    Row(("--host-names",), "NAME,…", "More names of this host.", _names("host_names")),
+    Row(("--gateway-names",), "NAME,…", "More names of the gateway.", _names("gateway_names")),
+    Row(("--gateway-forwards",), "FILE", "VPNKit's JSON file of ports of the gateway that lead to "
+        "addresses as this host reaches them.", _gateway_forwards),
     Row(("--search",), "DOMAIN", "A search domain for machines; repeat.", _field("search"),
         multiple=True),
     Row(("--dhcp",), "FILE", "VPNKit's JSON file of search domains and domain.", _dhcp),

@@ -22,6 +22,7 @@ from sampan.net.runtime.engine import Engine
 from sampan.net.runtime.host import tcp, udp
 from sampan.net.runtime.host.ping import Pinger
 from sampan.net.runtime.host.route import Router, Target, other_loopback
+from sampan.net.services.gateway import Protocol
 
 MAX_TALKS = 128  # with services, of one link
 REFUSED_S = 1.0  # for which gates are not asked again about a UDP flow
@@ -62,6 +63,7 @@ class HostOutbound:
         self._rules = 0  # counts the changes of what gates say
         self.watch_flow: Callable[[Flow], tcp.Tap | None] = _unwatched
         self._talks: dict[Endpoint, Begin] = {}
+        self._led: dict[tuple[Endpoint, Protocol], tuple[Target, int]] = {}
         self._talking: Counter[Port] = Counter()
         self._takers: dict[Endpoint, Take] = {}
         self._udp = udp.UdpSockets(engine.loop)
@@ -70,6 +72,10 @@ class HostOutbound:
     def serve(self, address: Endpoint, begin: Begin) -> None:
         """Answer machines' connections to `address` in this process."""
         self._talks[address] = begin
+
+    def lead(self, address: Endpoint, protocol: Protocol, target: Target, port: int) -> None:
+        """Lead what machines say to `address`, which is one of ours, to a port of the host's side."""
+        self._led[address, protocol] = target, port
 
     def serve_datagrams(self, address: Endpoint, take: Take | None) -> None:
         """Hand machines' UDP flows to `address` to `take`; None: no more."""
@@ -98,7 +104,11 @@ class HostOutbound:
                 return
         target = self.router.target(flow.remote.address)
         if target is None:
-            flow.refuse(Refusal.REFUSED, now)
+            led = self._led.get((flow.remote, Protocol.TCP))
+            if led is None:
+                flow.refuse(Refusal.REFUSED, now)
+            else:
+                self.connect(flow, *led, now)
             return
         for detour in self.gates.detour:
             if detour(flow, target, now):
@@ -153,11 +163,14 @@ class HostOutbound:
                 flow.refuse(refusal, now)
                 flow.context = _Refused(refusal, now + REFUSED_S, self._rules)
                 return None
-        target = self.router.target(flow.remote.address)
+        target, port = self.router.target(flow.remote.address), flow.remote.port
         if target is None:
-            flow.refuse(Refusal.REFUSED, now)
-            return None
-        return self._udp.connect(flow, target.family, (target.address, flow.remote.port))
+            led = self._led.get((flow.remote, Protocol.UDP))
+            if led is None:
+                flow.refuse(Refusal.REFUSED, now)
+                return None
+            target, port = led
+        return self._udp.connect(flow, target.family, (target.address, port))
 
     def udp_closed(self, flow: UdpFlow, now: float) -> None:
         """See `engine.Outbound`."""

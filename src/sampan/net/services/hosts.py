@@ -60,11 +60,20 @@ def parse(text: str, *, loopback: str = "") -> Hosts:
     return Hosts(tuple(islice((each for each in entries if each is not None), MAX_ENTRIES)))
 
 
-def network_names(host: Sequence[str], gateway: Sequence[str]) -> Hosts:
-    """The names by which machines find the host and the gateway at these addresses."""
+def network_names(
+    host: Sequence[str],
+    gateway: Sequence[str],
+    *,
+    host_names: Iterable[str] = (),
+    gateway_names: Iterable[str] = (),
+) -> Hosts:
+    """The names by which machines find the host and the gateway at these addresses.
+
+    `…_names` are names beside the usual ones.
+    """
     return Hosts(
-        tuple(Entry(address, HOST_NAMES) for address in host)
-        + tuple(Entry(address, GATEWAY_NAMES) for address in gateway)
+        tuple(Entry(address, (*HOST_NAMES, *host_names)) for address in host)
+        + tuple(Entry(address, (*GATEWAY_NAMES, *gateway_names)) for address in gateway)
     )
 
 
