@@ -1,4 +1,4 @@
-"""What every kit stands on: files, processes, progress, units, clock, log.
+"""What every kit stands on: files, processes, sockets, loops, progress, units, clock, log.
 
 Knows nothing of images, machines or networks.
 """
