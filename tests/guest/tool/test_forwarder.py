@@ -10,7 +10,7 @@ import pytest
 
 from sampan.base.loop import Loop
 from sampan.guest.agent.fault import AgentError
-from sampan.guest.tool import forwarder, mux
+from sampan.guest.tool import forwarder
 from sampan.net.link.multiplex import Destination, Protocol
 from sampan.net.runtime.forward.line import Held
 from sampan.net.runtime.forward.multiplexed import MultiplexedForwards
@@ -233,10 +233,3 @@ def test_what_makes_no_sense(words):
 def test_where_it_cannot_listen(tmp_path):
     with pytest.raises(AgentError, match="cannot listen on"):
         forwarder._listen("1", str(tmp_path / "no" / "socket"))
-
-
-def test_addresses():
-    six = mux.Destination(1, bytes(15) + b"\1", 80)
-    assert forwarder._address(six) == ("::1", 80)
-    with forwarder._socket(six) as made:
-        assert made.family == socket.AF_INET6
