@@ -22,6 +22,9 @@ settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "house"))
 
 pytest_plugins = ["pytester"]  # for tests of our own plugin
 
+if len(tempfile.gettempdir()) > 24:  # many sockets are made there; their paths may be 103 bytes
+    os.environ["TMPDIR"] = tempfile.tempdir = "/tmp"
+
 FAKE_QEMU = Path(__file__).parent / "machine" / "fake_qemu.py"
 
 

@@ -1,5 +1,6 @@
 import json
 import os
+import select
 import signal
 import socket
 import subprocess
@@ -29,9 +30,10 @@ def serving(runtime, tmp_path, monkeypatch):
         command = ["net", *map(str, words), "--ready-fd", str(ready)]
         thread = threading.Thread(target=lambda: statuses.append(main(command)))
         thread.start()
-        said = os.read(reading, 1)
+        while not select.select([reading], [], [], 0.1)[0]:
+            assert thread.is_alive(), "it did not begin"
+        assert os.read(reading, 1) == b"1"
         os.close(reading)
-        assert said == b"1", "it did not begin"
         client = Client(runtime / "net" / f"{name}.sock")
         try:
             yield client
