@@ -249,6 +249,7 @@ def _connected(path: Path) -> socket.socket:
 
 @contextmanager
 def _own(spec: MachineSpec, options: Options, stop: Callable[[], None]) -> Iterator[Connection]:
+    from sampan.desktop import identity
     from sampan.desktop.control import controlled
     from sampan.net.runtime.host.descriptor import raise_limit
     from sampan.net.runtime.usernet import UserNetwork
@@ -263,6 +264,7 @@ def _own(spec: MachineSpec, options: Options, stop: Callable[[], None]) -> Itera
         plugged(network, spec, options) as made,
         controlled(network, options.control_folder, spec.name, stop) as name,
     ):
+        identity.serve(network, spec)
         published = tuple(map(_published, network.forwards()))
         answering = partial(_answering, network, options.guest_forwards)
         yield msgspec.structs.replace(made, published=published, name=name, answering=answering)
