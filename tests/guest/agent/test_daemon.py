@@ -1,6 +1,7 @@
 """The daemon with real processes and sockets, and an engine that starts `sh` instead of containers."""
 
 import os
+import socket
 import threading
 
 import pytest
@@ -112,6 +113,26 @@ def test_refusals_come_back(system):
         ask("stop x")
     with pytest.raises(AgentError, match="say one of"):
         ask("dance")
+
+
+class Flaky(socket.socket):
+    """Its first client is gone when it is to be taken."""
+
+    takes = False
+
+    def accept(self):
+        if not self.takes:
+            self.takes = True
+            raise ConnectionAbortedError
+        return super().accept()
+
+
+def test_a_client_that_changes_its_mind(system, monkeypatch):
+    listen = control.listen
+    monkeypatch.setattr(control, "listen", lambda path: Flaky(fileno=listen(path).detach()))
+    start, ask = system
+    start(web=("no", "exec sleep 60"))
+    assert "web" in rows(ask("list"))
 
 
 def test_stop_all(system):

@@ -128,6 +128,26 @@ def test_nobody_is_behind_it(front, capsys):
     assert "back: No such file or directory" in capsys.readouterr().out
 
 
+def test_without_a_socket_to_lead_it_on_a_connection_ends_and_no_other(tmp_path, capsys):
+    relay, listener = Relay(), socket.socket(socket.AF_UNIX)
+    listener.bind(str(tmp_path / "front"))
+    listener.listen(64)
+    relay.serve(listener, 999, "back")  # no family that there is
+    thread = threading.Thread(target=relay.run)
+    thread.start()
+    for _ in range(2):
+        with socket.socket(socket.AF_UNIX) as client:
+            client.settimeout(60)
+            client.connect(str(tmp_path / "front"))
+            assert client.recv(1) == b""
+    relay.is_stopping = True
+    with socket.socket(socket.AF_UNIX) as client:
+        client.connect(str(tmp_path / "front"))
+    thread.join(60)
+    relay.close()
+    assert "cannot lead a connection on: " in capsys.readouterr().out
+
+
 def test_what_was_broken_off_has_ended():
     one, other = socket.socketpair()
     target, reader = socket.socketpair()

@@ -159,7 +159,10 @@ class Daemon:
         return max(0, int(wait * 1000) + 1)
 
     def _serve(self) -> None:
-        client, _ = self._server.accept()
+        try:
+            client, _ = self._server.accept()
+        except OSError:  # it changed its mind
+            return
         client.settimeout(2.0)  # a client that says nothing must not hold everybody up
         try:
             command, name = control.parse_request(client.makefile("rb").readline(control.LIMIT))

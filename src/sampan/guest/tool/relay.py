@@ -103,7 +103,12 @@ class Relay:
             print(f"cannot take a connection: {error.strerror}", flush=True)
             time.sleep(0.1)
             return
-        server = socket.socket(family)
+        try:
+            server = socket.socket(family)
+        except OSError as error:  # it was the last descriptor
+            print(f"cannot lead a connection on: {error.strerror}", flush=True)
+            client.close()
+            return
         for each in (client, server):
             each.setblocking(False)
         code = server.connect_ex(address)
