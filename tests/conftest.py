@@ -13,11 +13,13 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
 # the same examples each time, however slow the machine: what a test finds, everybody finds;
 # HYPOTHESIS_PROFILE=default looks for others
-settings.register_profile("house", derandomize=True, deadline=None)
+settings.register_profile(
+    "house", derandomize=True, deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "house"))
 
 pytest_plugins = ["pytester"]  # for tests of our own plugin

@@ -80,7 +80,10 @@ def test_damage_inside_is_told(make_deb):
         [b"".join(content) for _, content in Deb(path).files()]
 
 
-@settings(max_examples=300, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=300,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
 @given(st.lists(st.tuples(st.integers(0, 10_000), st.binary(min_size=1, max_size=20)), max_size=5))
 def test_damaged_bytes_never_crash(make_deb, changes):
     path = make_deb("base", {"etc": None, "etc/motd": "hi\n", "l": "-> etc"})

@@ -11,7 +11,10 @@ from sampan.machine.storage import disc, iso
 NAMES = st.text(string.ascii_letters + string.digits + "._-", min_size=1, max_size=99).map(
     lambda text: f"f{text}"
 )
-SAME_FOLDER = settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
+SAME_FOLDER = settings(
+    max_examples=40,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
 
 
 @SAME_FOLDER

@@ -107,7 +107,10 @@ def test_read_only_files_are_not_opened_for_writing(new_kernel, root, flags):
     assert (root / "file").read_text() == "data"
 
 
-@settings(max_examples=300, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=300,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
 @given(st.sampled_from([*Op, 0, 31, 99]), st.binary(max_size=130), st.integers(0, 4))
 def test_any_request_is_answered(kernel, root, op, body, node):
     (root / "file").touch()
