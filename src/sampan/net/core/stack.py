@@ -37,6 +37,8 @@ from sampan.net.core.udp import UdpFlow, UdpFlows
 from sampan.net.wire.ipv4 import Protocol
 
 _ASK_AGAIN_S = 1.0
+_PROTOCOL_AT = 11  # behind where an Ethernet header names IPv4
+_UDP = int(Protocol.UDP)
 
 
 class Stack:
@@ -110,12 +112,17 @@ class Stack:
         if udp.ready:
             udp.drop_waiting()
         kind = port.head + 12
+        protocol = kind + _PROTOCOL_AT
         for frame in frames:
             port.frames_in += 1
-            if len(frame) < kind + 2:
-                continue
-            if frame[kind] == 0x08:
-                if tcp.frame4(port, frame) or udp.frame4(port, frame):
+            if len(frame) <= protocol:
+                if len(frame) < kind + 2:
+                    continue
+            elif frame[kind] == 0x08:
+                if frame[protocol] == _UDP:
+                    if udp.frame4(port, frame):
+                        continue
+                elif tcp.frame4(port, frame):
                     continue
             elif tcp.frame6(port, frame):
                 continue

@@ -28,6 +28,7 @@ from sampan.net.wire.ethernet import EtherType
 
 _FAST4 = struct.Struct("!14sBxHxxHxB2x12sHH")
 _MIN_FRAME4 = 42
+_PROTOCOL = int(ipv4.Protocol.UDP)
 _MIN_STALE = 256
 
 
@@ -157,7 +158,7 @@ class UdpFlows:
         flow = self.table.get(key)
         if (
             flow is None
-            or protocol != ipv4.Protocol.UDP
+            or protocol != _PROTOCOL
             or link != flow.ethernet
             or version != 0x45
             or fragment & 0x3FFF
@@ -169,7 +170,7 @@ class UdpFlows:
         if end > len(frame) or length < udp.HEADER_LENGTH:
             return False
         if given and not port.trusts(frame):
-            words = residue(frame[head + 26 : end]) + ipv4.Protocol.UDP + length
+            words = residue(frame[head + 26 : end]) + _PROTOCOL + length
             if words % 0xFFFF:
                 return False
         flow.deliver(frame[head + _MIN_FRAME4 : end])
