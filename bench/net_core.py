@@ -1,11 +1,12 @@
 """The network stack alone: what its core costs, without sockets, links or a kernel.
 
-    .venv/bin/python bench/net_core.py [--rounds N] [--only PART] [--profile] [--write]
+    .venv/bin/python bench/net_core.py [--rounds N] [--only PART] [--profile | --count] [--write]
 
 A machine's frames are made beforehand and played to a `Stack`, which a small runtime answers as
 a host would. What remains when a link and sockets are added is measured by bench/net.py. Each
 figure is the best of the rounds: nothing but other programs can make it worse. `--write` puts
-the tables into RESULTS.md.
+the tables into RESULTS.md. `--count` tells what a change saves where times are too uncertain: the
+bytecodes of a round, which are the same on any computer, whatever else it does.
 """
 
 from __future__ import annotations
@@ -17,8 +18,11 @@ import platform
 import pstats
 import sys
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from types import CodeType, FrameType
+from typing import Any
 
 import results
 
@@ -294,6 +298,25 @@ def profile(part: Part) -> None:
     pstats.Stats(profiler).sort_stats("tottime").print_stats(30)
 
 
+def count(part: Part) -> None:
+    """How many bytecodes one round of a part takes, and in which functions."""
+    source, found = part[1](), Counter[CodeType]()
+    next(source)
+
+    def executed(frame: FrameType, what: str, _: Any) -> Any:
+        frame.f_trace_lines, frame.f_trace_opcodes = False, True
+        if what == "opcode":
+            found[frame.f_code] += 1
+        return executed
+
+    sys.settrace(executed)
+    next(source)
+    sys.settrace(None)
+    sys.stdout.write(f"{part[0]}: {found.total():,} bytecodes in a round\n")
+    for code, number in found.most_common(30):
+        sys.stdout.write(f"{number:12,}  {number / found.total():6.1%}  {code.co_qualname}\n")
+
+
 def section(rows: list[tuple[str, float, str]], rounds: int) -> str:
     python = platform.python_version()
     lines = [
@@ -314,11 +337,12 @@ def main() -> None:
     parser = results.parser(__doc__, 7)
     parser.add_argument("--only", default="", help="parts whose name has this in it")
     parser.add_argument("--profile", action="store_true", help="where the time goes")
+    parser.add_argument("--count", action="store_true", help="how many bytecodes it takes")
     options = parser.parse_args()
     chosen = [part for part in parts() if options.only in part[0]]
-    if options.profile:
+    if options.profile or options.count:
         for part in chosen:
-            profile(part)
+            profile(part) if options.profile else count(part)
         return
     measured = measure(chosen, options.rounds)
     rows = [
