@@ -22,7 +22,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from types import CodeType, FrameType
-from typing import Any
+from typing import TYPE_CHECKING
 
 import results
 
@@ -36,6 +36,9 @@ from sampan.net.wire import udp
 from sampan.net.wire.ethernet import EtherType, Frame
 from sampan.net.wire.ipv4 import Ipv4, Protocol
 from sampan.net.wire.tcp import Flag, Options, Segment
+
+if TYPE_CHECKING:
+    from _typeshed import TraceFunction
 
 MAC = bytes.fromhex("020000000001")
 GUEST = bytes([192, 168, 65, 3])
@@ -303,7 +306,7 @@ def count(part: Part) -> None:
     source, found = part[1](), Counter[CodeType]()
     next(source)
 
-    def executed(frame: FrameType, what: str, _: Any) -> Any:
+    def executed(frame: FrameType, what: str, _: object) -> TraceFunction:
         frame.f_trace_lines, frame.f_trace_opcodes = False, True
         if what == "opcode":
             found[frame.f_code] += 1
