@@ -13,6 +13,7 @@ from sampan.machine.model import Accelerator
 from sampan.machine.registry.record import Made, Record, Status
 from sampan.machine.saving.suspension import File, Suspension
 from sampan.machine.testing import spec
+from sampan.net.services.portcontrol import Port
 
 SAVED = Suspension(
     spec=spec(name="web"), driver="fake", build=Build(), accel=Accelerator.TCG,
@@ -83,3 +84,9 @@ def test_machines_whose_disks_are_made_from_others(tmp_path):
     damaged = Record(name="d", folder=tmp_path, status=Status.DAMAGED)
     assert cloning.clones_of(tmp_path / "web", (*records, damaged)) == ("a",)
     assert cloning.clones_of(tmp_path / "other", records) == ()
+
+
+def test_what_was_opened_while_it_ran_is_its_originals():
+    wired = Options(publish=("8080:80",), added=("9090:80",), asked=(Port(proto="tcp"),))
+    made = cloning.connected(SAVED, wired)
+    assert (made.publish, made.added, made.asked) == (("127.0.0.1:0:80/tcp",), (), ())

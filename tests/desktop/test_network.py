@@ -2,8 +2,6 @@
 
 import socket
 from pathlib import Path
-from types import SimpleNamespace
-from typing import Any
 
 import pytest
 from msgspec.structs import replace
@@ -133,39 +131,7 @@ def test_what_makes_no_sense(options, text):
         pass
 
 
-def guest(folder: Path) -> Any:
-    """A machine, as far as its vsock goes; nobody in it listens."""
-
-    def connect_blocking(port):
-        raise SampanError(f"nobody listens at {port}")
-
-    return SimpleNamespace(vsock=SimpleNamespace(folder=folder, connect_blocking=connect_blocking))
-
-
 ASKING = MachineSpec(kernel=Path("k"), name="web", vsock=Vsock())
-
-
-def test_a_guest_that_may_not_ask(tmp_path):
-    with connection(ASKING, Options()) as made, made.answering(guest(tmp_path)):
-        assert list(tmp_path.iterdir()) == []
-
-
-def test_a_guest_that_asks_for_ports(tmp_path):
-    """Where its vsock leads for port 0x1002 of the host, the network answers."""
-    options = Options(guest_forwards=Allowed.LOOPBACK)
-    body = b'{"proto":"tcp","in_port":80}'
-    with connection(ASKING, options) as made, made.answering(guest(tmp_path)):
-        (path,) = tmp_path.iterdir()
-        assert path.name == "00000002.00001002"
-        with socket.socket(socket.AF_UNIX) as stream:
-            stream.settimeout(60)
-            stream.connect(str(path))
-            stream.sendall(
-                b"PUT /forwards/expose/port HTTP/1.1\r\nHost: h\r\nContent-Length: %d\r\n\r\n%s"
-                % (len(body), body)
-            )
-            assert stream.recv(100).startswith(b"HTTP/1.1 200")
-    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize(

@@ -28,7 +28,8 @@ def connected(saved: Suspension, wired: Options, publish: Sequence[str] = ()) ->
     """The connection of a clone of the machine `saved`, which was connected as `wired`.
 
     It publishes `publish`, or if that is empty the ports of the guest that its original did, at
-    free ports of the host. On a network of its own it keeps the address.
+    free ports of the host. On a network of its own it keeps the address. What was opened while the
+    original ran is its original's.
 
     Raises:
         UsageError: a port makes no sense.
@@ -45,6 +46,8 @@ def connected(saved: Suspension, wired: Options, publish: Sequence[str] = ()) ->
         wired,
         publish=tuple(publish) or tuple(_free(wired)),
         address=wired.address if is_alone else "",
+        added=(),
+        asked=(),
     )
 
 

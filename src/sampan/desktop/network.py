@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import contextmanager
 from enum import StrEnum
 from functools import partial
 from pathlib import Path
@@ -18,14 +18,14 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from sampan.desktop import opened
 from sampan.desktop.link import DEFAULT_LINK, Link, attached, mac_of
 from sampan.errors import SampanError, UsageError
 from sampan.machine.drivers.qemu_argv import mac_address
 from sampan.machine.forward import Forward as MachineForward
 from sampan.machine.forward import Protocol
-from sampan.machine.lifecycle import VM
 from sampan.machine.model import MachineSpec, Network
-from sampan.net.services.portcontrol import Allowed
+from sampan.net.services.portcontrol import Allowed, Port
 from sampan.net.setting import Fixed, Settings, addresses
 from sampan.net.wire.address import format_ip
 
@@ -72,6 +72,8 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
         runtime_root: as of `machine.LaunchOptions`.
         guest_forwards: which ports of the host programs in the machine may ask for, through
             vsock; on a network of its own.
+        added, asked: of a machine that was saved, the forwards that had been added while it
+            ran, in the form of `publish`, and what its programs had asked for.
     """
 
     networking: Networking = Networking.VPNKIT
@@ -84,6 +86,8 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     control_folder: Path | None = None
     runtime_root: Path | None = None
     guest_forwards: Allowed = Allowed.NONE
+    added: tuple[str, ...] = ()
+    asked: tuple[Port, ...] = ()
 
 
 class Connection(msgspec.Struct, frozen=True):
@@ -91,8 +95,8 @@ class Connection(msgspec.Struct, frozen=True):
 
     Ports are known beforehand only on a network of ours. `name` is what that is called for
     `sampan net`; empty if it is not served. `link` is to be closed once the machine has it;
-    `relink` opens another one in its place (`machine.LaunchOptions`). `answering` makes the network
-    answer a machine that runs, when its programs ask for ports.
+    `relink` opens another one in its place (`machine.LaunchOptions`). `ports` are those that are
+    opened while it runs; None where nobody can.
     """
 
     spec: MachineSpec
@@ -101,7 +105,7 @@ class Connection(msgspec.Struct, frozen=True):
     published: tuple[Published, ...] = ()
     name: str = ""
     relink: Callable[[], socket.socket] | None = None
-    answering: Callable[[VM], AbstractContextManager[None]] = lambda vm: nullcontext()
+    ports: opened.Ports | None = None
 
 
 @contextmanager
@@ -266,25 +270,8 @@ def _own(spec: MachineSpec, options: Options, stop: Callable[[], None]) -> Itera
     ):
         identity.serve(network, spec)
         published = tuple(map(_published, network.forwards()))
-        answering = partial(_answering, network, options.guest_forwards)
-        yield msgspec.structs.replace(made, published=published, name=name, answering=answering)
-
-
-@contextmanager
-def _answering(network: UserNetwork, allowed: Allowed, vm: VM) -> Iterator[None]:
-    if allowed is Allowed.NONE:
-        yield
-        return
-    from sampan.net.link import multiplex
-    from sampan.net.runtime.control.asking import answering
-    from sampan.net.services import portcontrol
-    from sampan.vhost.core.vsock_greeting import names_for_host_port
-
-    endpoint = vm.vsock
-    name, _ = names_for_host_port(portcontrol.VSOCK_PORT)
-    dial = partial(endpoint.connect_blocking, multiplex.PORT)
-    with answering(network, endpoint.folder / name, dial, allowed):
-        yield
+        ports = opened.Opened(network, options)
+        yield msgspec.structs.replace(made, published=published, name=name, ports=ports)
 
 
 @contextmanager

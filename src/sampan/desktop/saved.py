@@ -18,6 +18,7 @@ from msgspec.structs import replace
 
 from sampan.base import fs, log
 from sampan.desktop import network
+from sampan.desktop.opened import Ports
 from sampan.errors import SampanError, UsageError
 from sampan.machine import document
 from sampan.machine.error import MachineError
@@ -139,10 +140,10 @@ class Keeping:
     How it is connected is written before what it is, which makes a saved machine count.
     """
 
-    def __init__(self, server: Server, vm: VM, claim: Claim, wired: network.Options) -> None:
+    def __init__(self, server: Server, vm: VM, claim: Claim, ports: Ports) -> None:
         self._vm = vm
         self._claim = claim
-        self._wired = wired
+        self._ports = ports
         tidy(claim.folder)
         server.add("suspend", self._suspend, Nothing)
         server.add("snapshot", self._snapshot, TagAsked)
@@ -178,11 +179,14 @@ class Keeping:
                 shutil.rmtree(folder)
 
     async def _restore(self, call: Call[TagAsked]) -> None:
-        await self._vm.restore(found(self._claim.folder, call.params.tag))
+        folder = found(self._claim.folder, call.params.tag)
+        wired = connected(folder)
+        await self._vm.restore(folder)
+        self._ports.reopen(wired)
         process = Identity.of(self._vm.pid)
         self._claim.update(replace(self._claim.run, hypervisor=process, argv=self._vm.argv))
 
     def _write_network(self, folder: Path) -> None:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        data = document.encode(self._wired, name=_NETWORK)
+        data = document.encode(self._ports.now(), name=_NETWORK)
         fs.write_atomically(folder / _NETWORK, data, mode=0o600)

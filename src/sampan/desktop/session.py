@@ -28,7 +28,7 @@ from typing import TypeAlias, assert_never
 import msgspec
 
 from sampan.base import log
-from sampan.desktop import network
+from sampan.desktop import network, opened
 from sampan.desktop.network import Connection, Published
 from sampan.desktop.saved import Keeping
 from sampan.desktop.supervisor import Supervisor
@@ -193,8 +193,9 @@ class _Session:
             async with self._living(connection.spec, launch, prepare) as vm:
                 if link is not None:
                     link.close()  # it is the hypervisor's now
-                with connection.answering(vm):
-                    end = await self._supervised(vm, connection)
+                ports = connection.ports or opened.Fixed(self._options.network)
+                with ports.answering(vm):
+                    end = await self._supervised(vm, connection, ports)
             await output.drain()
         return end
 
@@ -205,19 +206,19 @@ class _Session:
             return VM.launch(spec, launch, prepare=prepare)
         return VM.resume_from(self._options.origin, launch, spec=spec, prepare=prepare)
 
-    async def _supervised(self, vm: VM, connection: Connection) -> End:
+    async def _supervised(self, vm: VM, connection: Connection, ports: opened.Ports) -> End:
         """Attend to `vm`, and let other commands reach it meanwhile."""
         published = connection.published + network.published_by_machine(vm.forwards)
         async with AsyncExitStack() as stack:
             if self._supervisor is not None:
-                ports = tuple(Port(**msgspec.structs.asdict(each)) for each in published)
+                shown = tuple(Port(**msgspec.structs.asdict(each)) for each in published)
                 supervising = self._supervisor.supervising(
-                    vm, self, ports=ports, network=connection.name,
+                    vm, self, ports=shown, network=connection.name,
                     has_tty=self._options.stdio.keyboard is None,
                 )  # fmt: skip
                 claim = self._options.claim
                 if claim is not None:
-                    Keeping(self._supervisor.server, vm, claim, self._options.network)
+                    Keeping(self._supervisor.server, vm, claim, ports)
                 await stack.enter_async_context(supervising)
             return await self._attend(vm, connection, published)
 

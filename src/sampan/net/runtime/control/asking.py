@@ -28,8 +28,10 @@ from sampan.net.services.portcontrol import Allowed
 @contextmanager
 def answering(
     network: UserNetwork, path: Path, dial: Callable[[], socket.socket], allowed: Allowed
-) -> Iterator[None]:
+) -> Iterator[AskedForwards]:
     """Answer what a machine asks at the socket `path`, for as long as the block lasts.
+
+    The block is given what was asked for, which belongs to the network's thread.
 
     `dial` gives a stream to the machine's forwarder; it is called in a thread where it may block.
 
@@ -37,22 +39,22 @@ def answering(
         SampanError: the socket cannot be made.
     """
 
-    def begin(assembly: Assembly) -> Callable[[], None]:
+    def begin(assembly: Assembly) -> tuple[AskedForwards, Callable[[], None]]:
         loop = assembly.engine.loop
         forwards = MultiplexedForwards(loop, Dialled(loop, dial))
-        answers = vpnkit.table(AskedForwards(forwards, allowed))
-        server = Server(loop, path, answers.answer)
+        asked = AskedForwards(forwards, allowed)
+        server = Server(loop, path, vpnkit.table(asked).answer)
         assembly.lead(forwards)
 
         def end() -> None:
             server.close()
             assembly.lead_no_more(forwards)
 
-        return end
+        return asked, end
 
-    end = network.call(begin)
+    asked, end = network.call(begin)
     try:
-        yield
+        yield asked
     finally:
         try:
             network.call(lambda _: end())

@@ -31,8 +31,13 @@ class AskedForwards:
     @property
     def ports(self) -> tuple[Port, ...]:
         """Those that listen, as they were asked for, with what 0 and all addresses became."""
+        return tuple(self._ports[each] for each in self.forwards)
+
+    @property
+    def forwards(self) -> tuple[Forward, ...]:
+        """The same as forwards."""
         listening = self._forwards.forwards
-        return tuple(port for forward, port in self._ports.items() if forward in listening)
+        return tuple(each for each in self._ports if each in listening)
 
     def expose(self, port: Port) -> None:
         """Begin to listen.
@@ -45,7 +50,7 @@ class AskedForwards:
         wanted = portcontrol.asked(port, self._allowed)
         for forward, before in tuple(self._ports.items()):
             if forward.place == wanted.place and (wanted.port or wanted.path):
-                if _is_same(forward, before, wanted, port) and forward in self._forwards.forwards:
+                if _is_same(forward, before, wanted, port) and forward in self.forwards:
                     return
                 self._remove(forward)
         destination = None
