@@ -42,12 +42,12 @@ def folder(environment: Mapping[str, str] = os.environ) -> Path:
             if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid():
                 raise SampanError(
                     f"the runtime folder {each} is not ours",
-                    hint="remove it, or name another one: SAMPAN_RUNTIME_DIR",
+                    hint="remove it, or name another one: --runtime-dir, or SAMPAN_RUNTIME_DIR",
                 )
     except OSError as error:
         raise SampanError(
             f"cannot make the runtime folder {root}: {error.strerror}",
-            hint="name another one: SAMPAN_RUNTIME_DIR",
+            hint="name another one: --runtime-dir, or SAMPAN_RUNTIME_DIR",
         ) from error
     return root / "net"
 
