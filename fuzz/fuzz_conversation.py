@@ -323,9 +323,9 @@ class World:
         for machine in self.machines:
             self.plug(machine)
 
-    def plug(self, machine: Machine) -> None:
+    def plug(self, machine: Machine, mac: bytes = b"") -> None:
         self.ports[machine] = self.stack.add_port(
-            self.now, head=machine.head, verifies=self.choose.random() < 0.8
+            self.now, head=machine.head, mac=mac, verifies=self.choose.random() < 0.8
         )
 
     def turn(self, *, clean: bool = False, quiet: bool = False) -> None:
@@ -419,11 +419,14 @@ class World:
         self.check()
 
     def talk(self) -> None:
-        """After all that: a machine that is new says hello, and is heard."""
+        """After all that: a machine that is new says hello, and is heard.
+
+        Its MAC is known beforehand: others may have used it in all that noise.
+        """
         self.stack.remove_port(self.ports.pop(self.machines.pop()), self.now)
         machine = Machine(77, self.choose)
         self.machines = [machine]
-        self.plug(machine)
+        self.plug(machine, machine.mac)
         flow = machine.stack.open(
             Endpoint(WORLD4[0], 7), Endpoint(machine.ip, 7), self.now
         )  # fmt: skip

@@ -16,7 +16,8 @@ def ports():
 @pytest.fixture
 def switch(ports):
     made = Switch(OWN, Limits(addresses=4))
-    made.ports += ports
+    for each in ports:
+        made.add(each)
     return made
 
 
@@ -56,7 +57,7 @@ def test_spoofed_source(switch, ports):
 
 def test_port_of_one_station(switch):
     port = Port(7, Limits(), mac=A)
-    switch.ports.append(port)
+    switch.add(port)
     assert send(switch, port, ALL, B) == []
     assert send(switch, port, ALL, A) == [0, 1, 2]
 
@@ -64,3 +65,24 @@ def test_port_of_one_station(switch):
 def test_stations_of_a_port_are_bounded(switch, ports):
     heard = [send(switch, ports[0], ALL, bytes([2, 1, 0, 0, 0, n])) for n in range(10)]
     assert sum(map(bool, heard)) == 4
+
+
+def test_a_port_has_its_station_though_somebody_else_took_it(switch, ports):
+    """Whoever guesses the MAC of a machine that is yet to come does not keep it from the network."""
+    send(switch, ports[0], ALL, A)
+    port = Port(7, Limits(), mac=A)
+    switch.add(port)
+    assert (ports[0].stations, port.stations) == (0, 1)
+    assert send(switch, ports[0], ALL, A) == []
+    assert send(switch, port, ALL, A) == [0, 1, 2]
+    assert send(switch, ports[1], A, B) == [7]
+    switch.remove(port)
+    assert send(switch, ports[0], ALL, A) == [1, 2]
+
+
+@pytest.mark.parametrize("mac", [OWN, ALL])
+def test_a_port_for_a_station_that_nobody_has(switch, mac):
+    port = Port(7, Limits(), mac=mac)
+    switch.add(port)
+    assert switch.stations == {}
+    assert send(switch, port, B, mac) == []

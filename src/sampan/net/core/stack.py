@@ -78,7 +78,7 @@ class Stack:
         number = 1 + max((port.number for port in self._switch.ports), default=0)
         mtu = mtu or self.network.mtu
         port = Port(number, self.limits, head=head, mtu=mtu, mac=mac, verifies=verifies)
-        self._switch.ports.append(port)
+        self._switch.add(port)
         self._advertiser.advertise(port)
         return port
 

@@ -1,7 +1,8 @@
 """A learning switch: frames between the machines of one network (IEEE 802.1D, 7.8, less trees).
 
-A MAC belongs to the port where it was first seen, until that port is removed; frames from it on
-another port are spoofed and dropped, as are those with a group address or ours as their source.
+A MAC belongs to the port where it was first seen, until that port is removed, or to the last one
+that was plugged in for it; frames from it on another port are spoofed and dropped, as are those with
+a group address or ours as their source.
 A frame for a known station goes to its port, one for a group or nobody known to all others.
 
 It may not know about IP; frames that differ in what their links can do are `offload`'s.
@@ -24,6 +25,16 @@ class Switch:
         self._limits = limits
         self.ports: list[Port] = []
         self.stations: dict[bytes, Port] = {}
+
+    def add(self, port: Port) -> None:
+        """A port is there. Its station, if it is to have but one, is nobody else's from now on."""
+        self.ports.append(port)
+        if port.mac and not port.mac[0] & 1 and port.mac != self._own:
+            before = self.stations.get(port.mac)
+            if before is not None:  # who used it already was not meant
+                before.stations -= 1
+            port.stations += 1
+            self.stations[port.mac] = port
 
     def remove(self, port: Port) -> None:
         """A port is gone, with all its stations."""
