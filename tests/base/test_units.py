@@ -27,6 +27,7 @@ def test_sizes_people_write(text, size):
 def test_a_bare_number_counts_in_the_unit_asked_for():
     assert parse_size("2", unit="G") == 2 << 30
     assert parse_size("2K", unit="G") == 2048
+    assert parse_size("500B", unit="M") == 500
 
 
 @pytest.mark.parametrize(

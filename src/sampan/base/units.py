@@ -6,11 +6,12 @@ import re
 from fractions import Fraction
 
 _POWERS = {"": 0, "K": 1, "M": 2, "G": 3, "T": 4, "P": 5}
-_SIZE = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([KMGTP]?)(?:i?B)?\s*", re.IGNORECASE)
+_SIZE = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([KMGTP]?)(i?B)?\s*", re.IGNORECASE)
 
 
 def parse_size(text: str, *, unit: str = "") -> int:
-    """The number of bytes that `text` means; a bare number counts in `unit` (`""`, `K`, `M`, …).
+    """The number of bytes that `text` means; a bare number counts in `unit` (`""`, `K`, `M`, …), one
+    with a `B` behind it in bytes.
 
     All prefixes are binary, as in QEMU and LinuxKit: `1K` = `1KB` = `1KiB` = 1024.
 
@@ -20,8 +21,9 @@ def parse_size(text: str, *, unit: str = "") -> int:
     match = _SIZE.fullmatch(text)
     if match is None:
         raise ValueError(f"{text!r} is not a size (say 512M, 1.5G or a number)")
-    number, prefix = match.groups()
-    return int(Fraction(number) * 1024 ** _POWERS[prefix.upper() or unit])
+    number, prefix, suffix = match.groups()
+    default = "" if suffix else unit
+    return int(Fraction(number) * 1024 ** _POWERS[prefix.upper() or default])
 
 
 def format_size(size_bytes: int) -> str:
