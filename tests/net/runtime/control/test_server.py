@@ -2,6 +2,7 @@ import json
 import os
 import socket
 import stat
+from contextlib import suppress
 
 import pytest
 
@@ -85,7 +86,8 @@ def test_clients_that_say_nothing_are_sent_away(served):
         silent.sendall(GET)
         assert _answer(silent).startswith(b"HTTP/1.1 200")
         _pass(served, 11)
-        assert _all(slow) == b""
+        with suppress(ConnectionResetError):  # what it said had not even been read
+            assert _all(slow) == b""
         silent.sendall(GET)  # it is still welcome
         assert _answer(silent).startswith(b"HTTP/1.1 200")
         _pass(served, 121)
