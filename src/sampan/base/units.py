@@ -10,10 +10,9 @@ _SIZE = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([KMGTP]?)(i?B)?\s*", re.IGNORECASE)
 
 
 def parse_size(text: str, *, unit: str = "") -> int:
-    """The number of bytes that `text` means; a bare number counts in `unit` (`""`, `K`, `M`, …), one
-    with a `B` behind it in bytes.
+    """The number of bytes that `text` means; a bare number counts in `unit` (`""`, `K`, `M`, …).
 
-    All prefixes are binary, as in QEMU and LinuxKit: `1K` = `1KB` = `1KiB` = 1024.
+    A `B` behind it without a prefix makes it bytes, whatever the unit. All prefixes are binary, as in QEMU and LinuxKit: `1K` = `1KB` = `1KiB` = 1024.
 
     Raises:
         ValueError: `text` is not a size.
