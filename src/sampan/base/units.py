@@ -12,7 +12,8 @@ _SIZE = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([KMGTP]?)(i?B)?\s*", re.IGNORECASE)
 def parse_size(text: str, *, unit: str = "") -> int:
     """The number of bytes that `text` means; a bare number counts in `unit` (`""`, `K`, `M`, …).
 
-    A `B` behind it without a prefix makes it bytes, whatever the unit. All prefixes are binary, as in QEMU and LinuxKit: `1K` = `1KB` = `1KiB` = 1024.
+    A `B` behind it without a prefix makes it bytes, whatever the unit. All prefixes are binary, as
+    in QEMU and LinuxKit: `1K` = `1KB` = `1KiB` = 1024.
 
     Raises:
         ValueError: `text` is not a size.
