@@ -5,6 +5,7 @@ import socket
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from typing import Any
 
 import pytest
 
@@ -233,3 +234,23 @@ def test_what_makes_no_sense(words):
 def test_where_it_cannot_listen(tmp_path):
     with pytest.raises(AgentError, match="cannot listen on"):
         forwarder._listen("1", str(tmp_path / "no" / "socket"))
+
+
+@pytest.mark.parametrize(
+    ("error", "pauses"),
+    [(BlockingIOError(), []), (ConnectionAbortedError(), []), (OSError(24, "Too many"), [0.1])],
+)
+def test_connections_that_cannot_be_taken(error, pauses, monkeypatch, capsys):
+    """Without descriptors it pauses, or it would be told of the same client all the time."""
+    slept: list[float] = []
+    monkeypatch.setattr("time.sleep", slept.append)
+
+    class Listener:
+        def accept(self):
+            raise error
+
+    relay: Any = forwarder.Relay()
+    relay._accept(Listener())
+    relay.close()
+    assert slept == pauses
+    assert ("cannot take a connection" in capsys.readouterr().out) is bool(pauses)

@@ -13,6 +13,7 @@ from __future__ import annotations
 import select
 import socket
 import struct
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
@@ -179,7 +180,11 @@ class Relay:
     def _accept(self, listener: socket.socket) -> None:
         try:
             stream, _ = listener.accept()
-        except OSError:  # it changed its mind, or there are no descriptors just now
+        except (BlockingIOError, ConnectionAbortedError):  # it changed its mind
+            return
+        except OSError as error:  # no descriptors: some may come back
+            print(f"vpnkit-forwarder: cannot take a connection: {error.strerror}", flush=True)
+            time.sleep(0.1)
             return
         session = Session(self, stream)
         self._sessions.add(session)
