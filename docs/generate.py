@@ -42,6 +42,7 @@ CAPABILITIES = {
     Capability.USB: "a controller for USB devices",
     Capability.DEVICES: "words for the hypervisor itself (`--device`)",
     Capability.PUBLISH: "publish ports without our network",
+    Capability.EXPOSE: "…and while the machine runs (`vm.expose`)",
     Capability.LINK_FD: "networks by streams",
     Capability.LINK_PATH: "networks by vhost-user",
     Capability.LINK_DATAGRAM: "networks by datagrams",

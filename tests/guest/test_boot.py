@@ -43,6 +43,11 @@ def test_pages(boot, example, mem_mib, page):
         system.wait_for("running, .* after boot")
         [published] = system.machine.forwards
         assert page in fetch(f"http://127.0.0.1:{published.host_port}/", system.machine)
+        added = system.machine.expose(forward)
+        system.machine.unexpose(published)
+        assert page in fetch(f"http://127.0.0.1:{added.host_port}/", system.machine)
+        with pytest.raises(urllib.error.URLError, match="refused"):
+            urllib.request.urlopen(f"http://127.0.0.1:{published.host_port}/", timeout=300)
         assert system.machine.power_off(deadline_s=300).ending is Ending.POWERED_OFF
 
 

@@ -39,6 +39,7 @@ class Fake:
         self.go, self.button = threading.Event(), threading.Event()
         self.typed, self.typing = "", threading.Condition()
         self.done = 0  # steps
+        self.published = re.findall(r"hostfwd=(\w+):([\d.]+):(\d+)-:(\d+)", value_of("-netdev"))
 
     @staticmethod
     def accept(fd):
@@ -67,7 +68,7 @@ class Fake:
                 self.button.set()
                 continue
             elif command == "human-monitor-command":
-                reply["return"] = usernet_report()
+                reply["return"] = self.monitor(message["arguments"]["command-line"])
             elif command in ("query-blockstats", "query-cpus-fast"):
                 reply["return"] = []
             elif command == "migrate":
@@ -82,6 +83,18 @@ class Fake:
                 del reply["return"]
                 reply["error"] = {"class": "CommandNotFound", "desc": "no such command"}
             self.tell(reply)
+
+    def monitor(self, line):
+        verb, *words = line.split()
+        if verb == "info":
+            return usernet_report(self.published)
+        protocol, bind, host, *guest = words[1].replace("-:", ":").split(":")
+        if verb == "hostfwd_add":
+            self.published.append((protocol, bind, host, *guest))
+            return ""
+        left = [row for row in self.published if real(row) != (protocol, bind, int(host))]
+        done, self.published = "removed" if left != self.published else "not found", left
+        return f"host forwarding rule for {words[1]} {done}\r\n"
 
     def save(self, path):
         with socket.socket(socket.AF_UNIX) as stream:
@@ -133,17 +146,22 @@ class Fake:
         threading.Event().wait()
 
 
-def usernet_report():
-    rows = re.findall(r"hostfwd=(\w+):([\d.]+):(\d+)-:(\d+)", value_of("-netdev"))
+def real(row):
+    """Where a published port listens."""
+    protocol, bind, host, guest = row
+    return protocol, bind, int(host) or 40000 + int(guest)
+
+
+def usernet_report(rows):
     lines = [
         "Hub -1 (net0):",
         "  Protocol[State]    FD  Source Address  Port   Dest. Address  Port RecvQ SendQ",
     ]
-    for protocol, bind, host, guest in rows:
-        port = int(host) or 40000 + int(guest)
+    for row in rows:
+        protocol, bind, port = real(row)
         shown = "*" if bind == "0.0.0.0" else bind
         lines.append(
-            f"  {protocol.upper()}[HOST_FORWARD]  12 {shown:>15} {port:5}       10.0.2.15 {guest:>5}     0     0"
+            f"  {protocol.upper()}[HOST_FORWARD]  12 {shown:>15} {port:5}       10.0.2.15 {row[3]:>5}     0     0"
         )
     return "\r\n".join(lines) + "\r\n"
 

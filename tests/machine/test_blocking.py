@@ -6,7 +6,7 @@ import threading
 import pytest
 
 from sampan import machine
-from sampan.machine import Ending
+from sampan.machine import Ending, Forward
 from sampan.machine.agent import NoAgentError
 from sampan.machine.error import MachineEndedError, MachineError, MachineTimeoutError
 
@@ -54,6 +54,14 @@ def test_properties(scripted, options):
         assert vm.pid > 0
         vm.press_power_button()
         assert vm.kill().ending is Ending.FORCED
+
+
+def test_ports_come_and_go(scripted, options):
+    with machine.launch(scripted("hang"), options) as vm:
+        added = vm.expose(Forward(host_port=0, guest_port=80))
+        assert list(vm.forwards) == [added]
+        assert vm.unexpose(added) == added
+        assert list(vm.forwards) == []
 
 
 def test_pausing_and_events(scripted, options):

@@ -9,7 +9,7 @@ import pytest
 
 from sampan import machine
 from sampan.base import proc
-from sampan.errors import ToolMissingError, UsageError
+from sampan.errors import ToolMissingError, UnsupportedError, UsageError
 from sampan.machine import Ending, Forward, lifecycle
 from sampan.machine.agent import NoAgentError
 from sampan.machine.control import CommandError, Control
@@ -190,6 +190,45 @@ def test_any_free_port_becomes_a_real_one(scripted, options):
         return vm.forwards
 
     assert live(spec, options, use) == (Forward(host_port=40080, guest_port=80),)
+
+
+def test_ports_come_and_go_while_it_runs(scripted, options):
+    spec = scripted("hang", publish=(Forward(host_port=0, guest_port=80),))
+
+    async def use(vm):
+        [first] = vm.forwards
+        added = await vm.expose(Forward(host_port=0, guest_port=81))
+        assert added == Forward(host_port=40081, guest_port=81)
+        assert vm.forwards == (first, added)
+        with pytest.raises(PortError, match="host port 40081/tcp is published already"):
+            await vm.expose(added)
+        with pytest.raises(UnsupportedError, match="IPv4"):
+            await vm.expose(Forward.parse("[::1]:0:80"))
+        assert await vm.unexpose(Forward(host_port=40080, guest_port=99)) == first
+        with pytest.raises(PortError, match=r"nothing is published on 127\.0\.0\.1 port 40080/tcp"):
+            await vm.unexpose(first)
+        await vm.kill()
+        with pytest.raises(MachineEndedError):
+            await vm.expose(first)
+        told = [each async for each in vm.events()]
+        kinds = (event.PortExposed, event.PortUnexposed)
+        assert [(type(each), each.forward) for each in told if isinstance(each, kinds)] == [
+            (event.PortExposed, added), (event.PortUnexposed, first),
+        ]  # fmt: skip
+        return vm.forwards == (added,)
+
+    assert live(spec, options, use)
+
+
+def test_taken_port_is_told_while_it_runs(scripted, options):
+    async def use(vm):
+        with socket.create_server(("127.0.0.1", 0)) as taken:
+            port = taken.getsockname()[1]
+            with pytest.raises(PortError, match=f"host port {port}/tcp is already in use"):
+                await vm.expose(Forward(host_port=port, guest_port=80))
+        return vm.forwards
+
+    assert live(scripted("hang"), options, use) == ()
 
 
 def test_hypervisor_commands_and_refusals(scripted, options):

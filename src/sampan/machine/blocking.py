@@ -189,7 +189,7 @@ class Machine:
 
     @property
     def forwards(self) -> tuple[Forward, ...]:
-        """Its published ports, with their real host ports, in the order of the spec."""
+        """The ports it publishes now, with their real host ports: the spec's, then others."""
         return self._vm.forwards
 
     @property
@@ -262,6 +262,14 @@ class Machine:
     def resume(self) -> None:
         """See `VM.resume`."""
         self._loop.run(self._vm.resume())
+
+    def expose(self, forward: Forward) -> Forward:
+        """See `VM.expose`."""
+        return self._loop.run(self._vm.expose(forward))
+
+    def unexpose(self, forward: Forward) -> Forward:
+        """See `VM.unexpose`."""
+        return self._loop.run(self._vm.unexpose(forward))
 
     def grow_disk(self, index: int, size_bytes: int) -> None:
         """See `VM.grow_disk`."""

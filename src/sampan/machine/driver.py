@@ -49,6 +49,7 @@ class Capability(StrEnum):
     USB = "usb"
     DEVICES = "devices"  # words for the hypervisor itself
     PUBLISH = "publish"  # ports, by the hypervisor's own network
+    EXPOSE = "expose"  # ports there, while the machine runs
     LINK_FD = "link-fd"
     LINK_PATH = "link-path"
     LINK_DATAGRAM = "link-datagram"
@@ -111,6 +112,16 @@ class Hypervisor(Protocol):
 
     async def forwards(self, wanted: tuple[Forward, ...]) -> tuple[Forward, ...]:
         """The published ports with the host ports they really have."""
+
+    async def expose(self, forward: Forward) -> Forward:
+        """Publish one more port; it listens when this returns. Gives it with its real host port.
+
+        Drivers without the capability EXPOSE raise UnsupportedError; a port that cannot be
+        published is a `port.PortError`.
+        """
+
+    async def unexpose(self, forward: Forward) -> None:
+        """Publish a port no more; `forward` has its real host port. Raises as `expose`."""
 
     async def execute(
         self, command: str, arguments: Mapping[str, qmp.Json] | None = None

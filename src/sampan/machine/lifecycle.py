@@ -23,6 +23,7 @@ from sampan.machine.agent.program import ExecResult
 from sampan.machine.body import Body, LaunchOptions, live
 from sampan.machine.console import Console
 from sampan.machine.error import MachineEndedError, MachineTimeoutError
+from sampan.machine.forward import Forward
 from sampan.machine.model import End, MachineSpec
 from sampan.machine.saving import identity, suspension
 from sampan.machine.saving.mover import Mover
@@ -44,8 +45,8 @@ PRESS_AGAIN_S = 2.0  # a guest that is still booting does not hear the first pre
 class VM:
     """A running machine.
 
-    `verdict` tells which accelerator it has and why; `forwards` are its published ports with
-    their real host ports; `console` is its serial console; `folder` is its runtime
+    `verdict` tells which accelerator it has and why; `forwards` are the ports that it publishes
+    now, with their real host ports; `console` is its serial console; `folder` is its runtime
     folder; `journal` has all that happened to it.
     """
 
@@ -243,6 +244,36 @@ class VM:
             MachineEndedError: the machine has ended.
         """
         return await self._hypervisor.execute(command, arguments)
+
+    async def expose(self, forward: Forward) -> Forward:
+        """Publish one more port of a machine on the network `user`; it listens when this returns.
+
+        From then on it is one of `forwards`, and stays when the machine is saved, restored or
+        moved.
+
+        Returns:
+            The forward with its real host port, if that was 0.
+
+        Raises:
+            UnsupportedError: its network or driver cannot; the hint says what can.
+            UsageError: a port or the address of it is none.
+            PortError: the host port is taken; the message names it.
+            MachineEndedError: the machine has ended.
+        """
+        return await self._mover.expose(forward)
+
+    async def unexpose(self, forward: Forward) -> Forward:
+        """Publish no more what listens where `forward` says; connections through it stay.
+
+        Returns:
+            The forward that was there.
+
+        Raises:
+            UnsupportedError: as `expose`.
+            PortError: nothing is published there.
+            MachineEndedError: the machine has ended.
+        """
+        return await self._mover.unexpose(forward)
 
     async def grow_disk(self, index: int, size_bytes: int) -> None:
         """Make disk `index` of the spec (the first is 0) larger; see `growth.grow`."""

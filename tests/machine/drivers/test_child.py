@@ -12,6 +12,7 @@ from sampan.machine.console import Console
 from sampan.machine.driver import Launch
 from sampan.machine.drivers.child import Child
 from sampan.machine.error import MachineEndedError
+from sampan.machine.forward import Forward
 from sampan.machine.model import Accelerator
 
 
@@ -121,6 +122,9 @@ def test_what_is_not_there(runtime_root):
         with pytest.raises(UnsupportedError, match="speak QMP"):
             await child.execute("query-status")
         assert await child.forwards(()) == ()
+        for change in (child.expose, child.unexpose):
+            with pytest.raises(UnsupportedError, match="its own network has none"):
+                await change(Forward.parse("8080:80"))
         return str(child.not_started("why")), child.not_started("why").hint
 
     said, hint = run(runtime_root, "read x", use)

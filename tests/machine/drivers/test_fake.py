@@ -8,6 +8,7 @@ from sampan.errors import UnsupportedError
 from sampan.machine.control import CommandError
 from sampan.machine.driver import Capability
 from sampan.machine.error import MachineEndedError, MachineError
+from sampan.machine.port import PortError
 from sampan.machine.testing import (
     Await,
     AwaitButton,
@@ -194,6 +195,23 @@ def test_published_ports_get_numbers(options):
     assert ports == [40000, number]
     assert argv == ("fake", "web")
     assert acted.spec.name == "web"
+
+
+def test_ports_come_and_go(options):
+    async def use(vm):
+        one, two = await vm.expose(PORT), await vm.expose(PORT)
+        assert vm.forwards == (one, two)
+        assert await vm.unexpose(one) == one
+        with pytest.raises(PortError, match="nothing is published on"):
+            await vm.unexpose(one)
+        with pytest.raises(PortError, match="is not published"):
+            await acting.machines[0].unexpose(one)
+        return one, two, vm.forwards
+
+    acting = FakeDriver()
+    (one, two, left), acted = live(acting, use, options)
+    assert (one.host_port, two.host_port) == (40000, 40001)
+    assert left == acted.published == (two,)
 
 
 def test_time_passes_when_asked_to(options):

@@ -5,6 +5,7 @@ How it deals with a QEMU that misbehaves is tested through `VM`, in test_lifecyc
 
 import contextlib
 import os
+import socket
 import urllib.request
 
 import pytest
@@ -13,6 +14,7 @@ from sampan import machine
 from sampan.base import proc
 from sampan.errors import SampanError
 from sampan.machine import Accelerator, Arch, Ending, Forward, MachineSpec, accel
+from sampan.machine.port import PortError
 
 pytestmark = [
     pytest.mark.guest,
@@ -71,6 +73,25 @@ def test_published_ports_listen(spec, options):
         with contextlib.suppress(OSError):  # somebody listens; nobody answers
             urllib.request.urlopen(f"http://127.0.0.1:{vm.forwards[0].host_port}", timeout=0.05)
         assert vm.kill().ending is Ending.FORCED
+
+
+def test_ports_come_and_go_while_it_runs(spec, options):
+    with machine.launch(spec, options) as vm:
+        asked = (Forward.parse("0:80"), Forward.parse("0:80"), Forward.parse("0.0.0.0:0:53/udp"))
+        real = tuple(vm.expose(each) for each in asked)
+        assert vm.forwards == real
+        assert len({each.host_port for each in real}) == 3
+        with socket.create_connection(("127.0.0.1", real[0].host_port), timeout=60):
+            vm.unexpose(real[0])
+        with pytest.raises(ConnectionRefusedError):
+            socket.create_connection(("127.0.0.1", real[0].host_port), timeout=60)
+        assert vm.expose(real[0]) == real[0]
+        vm.unexpose(real[2])
+        with socket.socket(type=socket.SOCK_DGRAM) as free:
+            free.bind(("0.0.0.0", real[2].host_port))
+            with pytest.raises(PortError, match=f"host port {real[2].host_port}/udp is already"):
+                vm.expose(real[2])
+        assert vm.forwards == (real[1], real[0])
 
 
 def test_a_quit_by_its_own_protocol(spec, options):

@@ -18,9 +18,11 @@ from sampan.machine.drivers import qemu_state
 from sampan.machine.drivers.fake import Await, FakeDriver, FakeMachine, Say, Script
 from sampan.machine.error import MachineEndedError, MachineError
 from sampan.machine.model import Network
+from sampan.machine.port import PortError
+from sampan.machine.saving import suspension
 from sampan.machine.saving.suspension import SuspensionError
 from sampan.machine.testing import spec
-from sampan.machine.view.event import Moved, Restored, Saved, State, StateChanged
+from sampan.machine.view.event import Moved, PortUnexposed, Restored, Saved, State, StateChanged
 
 needs_qemu = pytest.mark.skipif(not proc.has_tool("qemu-system-x86_64"), reason="needs QEMU")
 real = [pytest.mark.guest, needs_qemu]
@@ -214,14 +216,68 @@ def test_who_gives_up_when_it_has_moved_leaves_it_where_it_is(faked, sent, monke
 
 
 def test_a_port_that_is_taken_while_it_moves_is_told_of(faked, sent, monkeypatch, caplog):
-    async def execute(process, command, arguments=None):
-        return f"could not set up {arguments['command-line']}\r\n"
+    async def expose(process, forward):
+        if forward == taken:
+            raise PortError("somebody has it")
+        return forward
 
-    with machine.launch(spec(publish=(Forward.parse("8080:80"),)), faked) as vm:
-        monkeypatch.setattr(FakeMachine, "execute", execute)
+    published = (Forward.parse("0:80"), Forward.parse("0:81"))
+    with machine.launch(spec(publish=published), faked) as vm:
+        taken, other = vm.forwards
+        monkeypatch.setattr(FakeMachine, "expose", expose)
         vm.relocate()
-    why = "could not set up hostfwd_add tcp:127.0.0.1:8080-:80"
-    assert caplog.messages == [f"port 127.0.0.1:8080:80/tcp leads nowhere any more: {why}"]
+        assert vm.forwards == (other,)
+        vm.kill()
+        [told] = [each for each in vm.events() if isinstance(each, PortUnexposed)]
+    assert told.forward == taken
+    assert caplog.messages == [f"port {taken} leads nowhere any more: somebody has it"]
+
+
+def test_ports_that_came_while_it_ran_stay_when_it_moves(faked, sent, tmp_path):
+    with machine.launch(spec(publish=(Forward.parse("0:80"),)), faked) as vm:
+        [first] = vm.forwards
+        added = vm.expose(Forward.parse("0:81"))
+        vm.relocate()
+        assert list(vm.forwards) == list(faked.driver.machines[-1].published) == [first, added]
+        vm.unexpose(first)
+        vm.snapshot(tmp_path / "s")
+        vm.restore(tmp_path / "s")
+        assert list(vm.forwards) == list(faked.driver.machines[-1].published) == [added]
+    saved = suspension.read(tmp_path / "s")
+    assert saved.forwards == saved.spec.publish == (added,)
+
+
+def test_a_machine_that_publishes_nothing_any_more(faked, tmp_path):
+    with machine.launch(spec(publish=(Forward.parse("0:80"),)), faked) as vm:
+        vm.unexpose(vm.forwards[0])
+        vm.suspend(tmp_path / "s")
+    with machine.resume(tmp_path / "s", faked) as vm:
+        assert vm.forwards == faked.driver.machines[-1].published == ()
+
+
+def test_ports_wait_until_it_has_moved(faked, monkeypatch):
+    """One that was added to a process that is being left would be lost."""
+
+    async def scenario():
+        moving, go_on = asyncio.Event(), asyncio.Event()
+
+        async def send(source, target, path):
+            moving.set()
+            await go_on.wait()
+
+        monkeypatch.setattr(qemu_state, "send", send)
+        async with machine.VM.launch(spec(), faked) as vm:
+            relocating = asyncio.create_task(vm.relocate())
+            await moving.wait()
+            exposing = asyncio.create_task(vm.expose(Forward.parse("0:80")))
+            await asyncio.sleep(0)
+            go_on.set()
+            await asyncio.gather(relocating, exposing)
+            return vm.forwards, [each.published for each in faked.driver.machines]
+
+    forwards, published = asyncio.run(scenario())
+    assert len(forwards) == 1
+    assert published == [(), forwards]
 
 
 @pytest.fixture
@@ -269,6 +325,7 @@ class TestQemu:
             _type(vm, "b", 2)
             disk.write_bytes(b"after!".ljust(1 << 20, b"\0"))
             before = vm.pid
+            added = vm.expose(Forward.parse("0:81"))
             vm.restore(tmp_path / "s")
             assert vm.pid != before
             assert disk.read_bytes().startswith(b"before")
@@ -278,8 +335,8 @@ class TestQemu:
             assert vm.pid != before
             after = vm.pid
             _type(vm, "d", 3)
-            report = str(vm.execute("human-monitor-command", {"command-line": "info usernet"}))
-            assert str(vm.forwards[0].host_port) in report
+            for each in (*vm.forwards, added):
+                socket.create_connection(("127.0.0.1", each.host_port), timeout=60).close()
             vm.snapshot(tmp_path / "t")
             assert vm.kill().ending is Ending.FORCED
             assert [each.pid for each in vm.events() if isinstance(each, Moved)] == [after]

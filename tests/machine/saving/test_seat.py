@@ -9,6 +9,7 @@ from sampan.machine.console import Console
 from sampan.machine.driver import Launch
 from sampan.machine.drivers.fake import FakeDriver, FakeMachine, Script
 from sampan.machine.error import MachineEndedError
+from sampan.machine.forward import Forward
 from sampan.machine.model import Accelerator, End, Ending
 from sampan.machine.saving.seat import Seat
 from sampan.machine.state import Folder
@@ -34,6 +35,10 @@ def test_it_passes_everything_on():
         assert seat.argv == first.argv
         assert seat.pid == first.pid
         assert await seat.forwards(()) == ()
+        published = await seat.expose(Forward.parse("0:80"))
+        assert list(first.published) == [published]
+        await seat.unexpose(published)
+        assert list(first.published) == []
         await seat.execute("query-status")
         assert first.commands == [("query-status", {})]
         seat.panicked("why")

@@ -1,6 +1,7 @@
 import msgspec
 import pytest
 
+from sampan.machine.forward import Forward
 from sampan.machine.model import End, Ending
 from sampan.machine.qmp import Json, Notice
 from sampan.machine.view.event import (
@@ -10,6 +11,7 @@ from sampan.machine.view.event import (
     Ended,
     Event,
     Panicked,
+    PortExposed,
     PowerButtonPressed,
     Rebooted,
     State,
@@ -64,6 +66,7 @@ def test_a_disk_error_that_says_little_is_one_too():
     [
         StateChanged(seq=1, time_s=2.0, machine="web", old=State.STARTING, new=State.RUNNING),
         Panicked(seq=2, reason="no init"),
+        PortExposed(seq=4, forward=Forward.parse("8080:80")),
         Ended(seq=3, end=End(ending=Ending.POWERED_OFF)),
     ],
 )

@@ -93,6 +93,18 @@ class Child:
         """See `Hypervisor.forwards`: there are none, or the spec would have been refused."""
         return wanted
 
+    async def expose(self, forward: Forward) -> Forward:
+        """See `Hypervisor.expose`.
+
+        Raises:
+            UnsupportedError: always.
+        """
+        raise self._publishes_nothing(forward)
+
+    async def unexpose(self, forward: Forward) -> None:
+        """See `Hypervisor.unexpose`; raises as `expose`."""
+        raise self._publishes_nothing(forward)
+
     def panicked(self, detail: str) -> None:
         """See `Hypervisor.panicked`."""
         self._panic = detail
@@ -145,6 +157,12 @@ class Child:
             f"{self.program} did not start: {why}",
             hint=f"it was started as: {shlex.join(self.argv)}",
         )
+
+    def _publishes_nothing(self, forward: Forward) -> UnsupportedError:
+        return UnsupportedError(
+            f"a published port ({forward})", self.program, "its own network has none",
+            instead="use the driver qemu, or a network of Sampan's",
+        )  # fmt: skip
 
     def _spawn(self) -> None:
         folder, descriptor = self._launch.folder, self._launch.link_fd

@@ -12,6 +12,7 @@ published port, and disks are not even looked at.
 from __future__ import annotations
 
 import asyncio
+import itertools
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -29,6 +30,7 @@ from sampan.machine.driver import Build, Capability, Launch, Sink
 from sampan.machine.error import MachineEndedError, MachineError
 from sampan.machine.forward import Forward
 from sampan.machine.model import Accelerator, End, Ending, MachineSpec, Verdict
+from sampan.machine.port import PortError
 
 _FIRST_PORT = 40000  # of those that are made up for published ports
 _MAX_KEPT = 1 << 20
@@ -160,6 +162,7 @@ class FakeMachine:
         commands: the commands of QMP it was given, in order.
         presses: how often its power button was pressed.
         done: how many steps of the script are behind it.
+        published: its ports; those that were any have numbers that are made up.
     """
 
     def __init__(self, spec: MachineSpec, script: Script, console: Console) -> None:
@@ -168,6 +171,7 @@ class FakeMachine:
         self.commands: list[tuple[str, Mapping[str, qmp.Json]]] = []
         self.presses = 0
         self.done = 0
+        self.published = _numbered(spec.publish)
         self._script = script
         self._console = console
         self._listeners: list[Callable[[qmp.Notice], None]] = []
@@ -217,10 +221,24 @@ class FakeMachine:
 
     async def forwards(self, wanted: tuple[Forward, ...]) -> tuple[Forward, ...]:
         """See `Hypervisor.forwards`; a free host port is a made-up one, where nobody listens."""
-        return tuple(
-            each if each.host_port else replace(each, host_port=_FIRST_PORT + number)
-            for number, each in enumerate(wanted)
-        )
+        return _numbered(wanted)
+
+    async def expose(self, forward: Forward) -> Forward:
+        """See `Hypervisor.expose`."""
+        self._check_alive("expose a port")
+        self.published = _numbered((*self.published, forward))
+        return self.published[-1]
+
+    async def unexpose(self, forward: Forward) -> None:
+        """See `Hypervisor.unexpose`.
+
+        Raises:
+            PortError: it is not published.
+        """
+        self._check_alive("unexpose a port")
+        if forward not in self.published:
+            raise PortError(f"{forward} is not published")
+        self.published = tuple(each for each in self.published if each != forward)
 
     async def execute(
         self, command: str, arguments: Mapping[str, qmp.Json] | None = None
@@ -334,6 +352,15 @@ class FakeMachine:
     def _check_alive(self, what: str) -> None:
         if self._end.done():
             raise MachineEndedError(f"cannot {what}: the machine has ended")
+
+
+def _numbered(forwards: tuple[Forward, ...]) -> tuple[Forward, ...]:
+    """`forwards` with a port, which nobody has, for each that may be any."""
+    taken = {each.host_port for each in forwards}
+    free = (port for port in itertools.count(_FIRST_PORT) if port not in taken)
+    return tuple(
+        each if each.host_port else replace(each, host_port=next(free)) for each in forwards
+    )
 
 
 class _Keyboard(asyncio.Transport):

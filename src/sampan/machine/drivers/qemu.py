@@ -20,7 +20,14 @@ from sampan.machine.agent.link import Link, Plug
 from sampan.machine.console import Console, Line
 from sampan.machine.control import Control
 from sampan.machine.driver import Build, Capability, Launch, Sink
-from sampan.machine.drivers import ending, qemu_argv, qemu_disk, qemu_state, qemu_vsock
+from sampan.machine.drivers import (
+    ending,
+    qemu_argv,
+    qemu_disk,
+    qemu_publish,
+    qemu_state,
+    qemu_vsock,
+)
 from sampan.machine.error import MachineEndedError, MachineError, MachineTimeoutError
 from sampan.machine.forward import Forward
 from sampan.machine.model import Accelerator, End, Ending, MachineSpec, Verdict
@@ -141,15 +148,22 @@ class Qemu:
         """
         if not wanted:
             return ()
-        question: dict[str, qmp.Json] = {"command-line": "info usernet"}
         try:
-            report = await self.execute("human-monitor-command", question)
+            found = await qemu_publish.listening(self.execute)
         except MachineEndedError as error:
             raise MachineError(f"QEMU did not start: {(await self.wait()).detail}") from error
         try:
-            return usernet.resolve(wanted, usernet.listening(str(report)))
+            return usernet.resolve(wanted, found)
         except LookupError as error:
             raise MachineError(f"QEMU does not listen for the published port {error}") from error
+
+    async def expose(self, forward: Forward) -> Forward:
+        """See `Hypervisor.expose` and `qemu_publish.expose`."""
+        return await qemu_publish.expose(self.execute, forward)
+
+    async def unexpose(self, forward: Forward) -> None:
+        """See `Hypervisor.unexpose` and `qemu_publish.unexpose`."""
+        await qemu_publish.unexpose(self.execute, forward)
 
     async def build(self) -> Build:
         """See `Movable.build`."""
@@ -279,7 +293,7 @@ class QemuDriver:
 
     name = "qemu"
     capabilities = frozenset({
-        Capability.AGENT, Capability.POWER_BUTTON, Capability.PAUSE, Capability.PUBLISH, Capability.LINK_FD,
+        Capability.AGENT, Capability.POWER_BUTTON, Capability.PAUSE, Capability.PUBLISH, Capability.EXPOSE, Capability.LINK_FD,
         Capability.LINK_PATH, Capability.VSOCK, Capability.HOST_INTERFACE, Capability.DISKS, Capability.QCOW2, Capability.GROW_DISK,
         Capability.SUSPEND, Capability.SNAPSHOT, Capability.RELOCATE,
         Capability.VIRTIOFS, Capability.OWNERS, Capability.EVENTS, Capability.PLAN9, Capability.DISCS, Capability.DISPLAY, Capability.USB, Capability.DEVICES,

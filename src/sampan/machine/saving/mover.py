@@ -20,19 +20,29 @@ from sampan.base import log
 from sampan.base.clock import SystemClock
 from sampan.base.progress import Progress
 from sampan.errors import UnsupportedError
+from sampan.machine import exposure
 from sampan.machine.agent.client import Agent
 from sampan.machine.agent.error import AgentError
 from sampan.machine.console import Console
 from sampan.machine.driver import Capability, Driver, Launch, Movable
-from sampan.machine.drivers import qemu_argv, qemu_state
+from sampan.machine.drivers import qemu_state
 from sampan.machine.error import MachineEndedError, MachineTimeoutError
 from sampan.machine.forward import Forward
 from sampan.machine.model import End, Ending, MachineSpec, Network
+from sampan.machine.port import PortError
 from sampan.machine.qmp import Notice
 from sampan.machine.saving import content, resumption, suspension
 from sampan.machine.saving.seat import Seat
 from sampan.machine.saving.suspension import Suspension, SuspensionError
-from sampan.machine.view.event import ClockStepped, Moved, Restored, Saved, State
+from sampan.machine.view.event import (
+    ClockStepped,
+    Moved,
+    PortExposed,
+    PortUnexposed,
+    Restored,
+    Saved,
+    State,
+)
 from sampan.machine.view.journal import Journal
 
 _log = log.get(__name__)
@@ -86,6 +96,36 @@ class Mover:
                 raise MachineEndedError("the machine has ended")
             await self._go_on()
 
+    async def expose(self, wanted: Forward) -> Forward:
+        """Publish one more port, once the machine is not being moved; see `VM.expose`.
+
+        Raises:
+            UnsupportedError: its network or driver cannot, or not on that address.
+            UsageError: a port or the address of it is none.
+            PortError: the port is taken.
+        """
+        exposure.check(self.driver, self.spec)
+        async with self._turn:
+            wanted = exposure.admitted(self.vm.forwards, wanted)
+            forward = await self.seat.expose(wanted)
+            self.vm.forwards = (*self.vm.forwards, forward)
+            self.vm.journal.record(PortExposed(forward=forward))
+        return forward
+
+    async def unexpose(self, meant: Forward) -> Forward:
+        """Publish a port no more, once the machine is not being moved; see `VM.unexpose`.
+
+        Raises:
+            UnsupportedError: as `expose`.
+            PortError: nothing is published there.
+        """
+        exposure.check(self.driver, self.spec)
+        async with self._turn:
+            forward = exposure.found(self.vm.forwards, meant)
+            await self.seat.unexpose(forward)
+            self._forget(forward)
+        return forward
+
     async def suspend(
         self, folder: Path, progress: Progress | None,
         on_saved: Callable[[Suspension], None] | None = None,
@@ -137,8 +177,9 @@ class Mover:
         async def follow() -> None:
             await self.seat.occupant.kill()
             async with content.put_back(folder, saved), self._linked() as launch:
+                spec = changed(self.spec, publish=self.vm.forwards)  # those it has by now
                 successor = await resumption.start(
-                    self.driver, self.spec, launch, folder, saved, is_verified=True
+                    self.driver, spec, launch, folder, saved, is_verified=True
                 )
             await self.seat.take(successor)
 
@@ -236,21 +277,32 @@ class Mover:
             downtime_s = clock() - stopped_s
         finally:  # the machine is there now, even if nobody waits for it any more
             await self.seat.take(target)
+            await self._publish_again()
         if was_running:
             self.vm.journal.became(State.RUNNING)
-        for forward in self.spec.publish:
-            rule = {"command-line": f"hostfwd_add {qemu_argv.rule(forward)}"}
-            if refusal := await target.execute("human-monitor-command", rule):
-                _log.error("port %s leads nowhere any more: %s", forward, str(refusal).strip())
         _log.info("moved to process %d in %.2f s", target.pid, clock() - began_s)
         return downtime_s
+
+    async def _publish_again(self) -> None:
+        """Publish the machine's ports by the process that took over; what it cannot is told."""
+        for forward in self.vm.forwards:
+            try:
+                await self.seat.expose(forward)
+            except PortError as error:
+                _log.error("port %s leads nowhere any more: %s", forward, error)
+                self._forget(forward)
+
+    def _forget(self, forward: Forward) -> None:
+        self.vm.forwards = tuple(each for each in self.vm.forwards if each != forward)
+        self.vm.journal.record(PortUnexposed(forward=forward))
 
     async def _save(
         self, folder: Path, progress: Progress | None, *, copy_disks: bool
     ) -> Suspension:
         subject = resumption.Subject(
-            spec=self.vm.spec, driver=self.driver, hypervisor=self.seat.occupant,
-            accel=self.launch.accel, forwards=self.vm.forwards, has_agent=self._has_agent,
+            spec=changed(self.vm.spec, publish=self.vm.forwards), driver=self.driver,
+            hypervisor=self.seat.occupant, accel=self.launch.accel,
+            forwards=self.vm.forwards, has_agent=self._has_agent,
         )  # fmt: skip
         saved = await resumption.save(subject, folder, copy_disks=copy_disks, progress=progress)
         self._verified.add(saved.memory.sha256)

@@ -63,6 +63,14 @@ class Seat:
         """See `Hypervisor.forwards`."""
         return await self.occupant.forwards(wanted)
 
+    async def expose(self, forward: Forward) -> Forward:
+        """See `Hypervisor.expose`."""
+        return await self.occupant.expose(forward)
+
+    async def unexpose(self, forward: Forward) -> None:
+        """See `Hypervisor.unexpose`."""
+        await self.occupant.unexpose(forward)
+
     async def execute(
         self, command: str, arguments: Mapping[str, qmp.Json] | None = None
     ) -> qmp.Json:

@@ -12,6 +12,7 @@ from typing import TypeAlias
 
 import msgspec
 
+from sampan.machine.forward import Forward
 from sampan.machine.model import End
 from sampan.machine.qmp import Notice
 
@@ -110,6 +111,18 @@ class ClockStepped(_Event, frozen=True, kw_only=True, tag="clock-stepped"):
     seconds: float
 
 
+class PortExposed(_Event, frozen=True, kw_only=True, tag="port-exposed"):
+    """A port was published while the machine ran; `forward` has its real host port."""
+
+    forward: Forward
+
+
+class PortUnexposed(_Event, frozen=True, kw_only=True, tag="port-unexposed"):
+    """A port is published no more: as somebody asked, or because it was taken in a move."""
+
+    forward: Forward
+
+
 class Ended(_Event, frozen=True, kw_only=True, tag="ended"):
     """The machine has ended; the last event there is of it."""
 
@@ -137,6 +150,8 @@ Event: TypeAlias = (
     | Restored
     | Moved
     | ClockStepped
+    | PortExposed
+    | PortUnexposed
     | Ended
     | Missed
 )
